@@ -1,0 +1,106 @@
+//! YAML as written → checked values. The only module that knows YAML and opens configured files.
+//!
+//! # Invariants
+//! - Every error of every file is collected before loading fails.
+//! - Pure apart from reading files: no metric, socket or log.
+//! - A default is written once, in `limits`.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::monitor::Monitor;
+use crate::wideip::{Ageing, Model, VirtualServerId};
+use crate::wire::Name;
+use crate::{listener, mesh, topology, zone};
+
+/// A DNS node's configuration with every reference resolved and every range checked.
+#[derive(Debug)]
+pub struct Config {
+    /// This node's name.
+    pub node: Arc<str>,
+    /// The listeners.
+    pub listeners: listener::Settings,
+    /// Where metrics, health and the API are served; loopback unless configured otherwise.
+    pub admin: Option<SocketAddr>,
+    /// The Unix socket for `fairlead disable`, `enable` and `explain`.
+    pub control: PathBuf,
+    /// The folder for what must survive a restart: overrides and last verdicts.
+    pub state: PathBuf,
+    /// The mesh; none when no server has an agent.
+    pub mesh: Option<mesh::Settings>,
+    /// What becomes of a name under no zone and no wide IP.
+    pub unmatched: Unmatched,
+    /// The zones, loaded and checked.
+    pub zones: Vec<zone::Zone>,
+    /// The apex records made for wide IPs that stand in no zone.
+    pub synthetic_zone: SyntheticZone,
+    /// The answers in class CHAOS.
+    pub chaos: Chaos,
+    /// Topology records and regions.
+    pub topology: topology::Rules,
+    /// The location databases, read into memory.
+    pub geoip: GeoDatabases,
+    /// Datacenters, servers, virtual servers, pools and wide IPs.
+    pub model: Model,
+    /// The monitors of each virtual server that is watched from here.
+    pub monitors: Vec<(VirtualServerId, Vec<Monitor>)>,
+    /// How verdicts age.
+    pub ageing: Ageing,
+    /// How long `/readyz` waits for the first round of health before it says ready all the same. Default 30 s.
+    pub ready_timeout: Duration,
+    /// Whether changed files are loaded by themselves.
+    pub watch: bool,
+    /// Every file that was read, for watching.
+    pub files: Vec<PathBuf>,
+}
+
+/// What becomes of a name under no zone and no wide IP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unmatched {
+    /// NXDOMAIN.
+    #[default]
+    NxDomain,
+    /// REFUSED.
+    Refused,
+    /// No reply.
+    Drop,
+}
+
+/// The SOA and NS of a zone that exists only because a wide IP stands in none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SyntheticZone {
+    /// The name servers; the first is the SOA's MNAME.
+    pub name_servers: Vec<Name>,
+    /// Their IPv4 addresses are not known here; the SOA's RNAME.
+    pub contact: Name,
+    /// The TTL of SOA and NS, in seconds.
+    pub ttl_seconds: u32,
+    /// The SOA's minimum: how long negative answers are cached, in seconds.
+    pub negative_ttl_seconds: u32,
+}
+
+/// Answers in class CHAOS; refused where none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Chaos {
+    /// `version.bind` and `version.server`.
+    pub version: Option<String>,
+    /// `id.server` and `hostname.bind`; also NSID.
+    pub id: Option<String>,
+}
+
+/// MaxMind databases as bytes.
+#[derive(Debug, Default)]
+pub struct GeoDatabases {
+    /// A City or Country database.
+    pub city: Option<Vec<u8>>,
+    /// An ASN database.
+    pub asn: Option<Vec<u8>>,
+}
+
+/// The addresses served when none is configured.
+pub const LISTEN_DEFAULT: [SocketAddr; 2] = [
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 53),
+    SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 53),
+];

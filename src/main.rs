@@ -1,0 +1,3 @@
+//! The `fairlead` program: arguments in, one call each, exit code out.
+
+fn main() {}

@@ -1,0 +1,14 @@
+//! DNS on the wire: names, type numbers, the bounded question parser and the reply writer.
+//!
+//! # Invariants
+//! - Pure: no clock, files, sockets or randomness.
+//! - Parsing and writing a message allocate nothing; [`Name`] is the owned form used when data is loaded.
+//! - Every loop over input has a fixed bound; nothing recurses.
+
+mod key;
+mod name;
+mod types;
+
+pub use key::NameKey;
+pub use name::{MAX_NAME_LENGTH, Name, NameError};
+pub use types::{Class, Opcode, ParseTypeError, Rcode, RecordType};
