@@ -5,6 +5,10 @@
 //! - A peer is believed only for what its certificate names; frames are bounded and hostile until parsed.
 //! - Losing a session loses no verdict: it ages.
 
+mod clock;
+mod report;
 mod settings;
 
+pub use clock::Clock;
+pub use report::{Host, Report, VirtualServerReport};
 pub use settings::{AgentAddress, Settings};
