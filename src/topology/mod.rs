@@ -4,6 +4,12 @@
 //! - Pure over loaded data: databases are handed in as bytes, nothing is opened here.
 //! - A look-up locks and allocates nothing.
 
+mod error;
+mod location;
 mod rule;
+mod table;
 
+pub use error::{Database, Rule, TopologyError};
+pub use location::{Location, State};
 pub use rule::{Condition, Continent, Match, Prefix, Record, Region, Rules};
+pub use table::{AnswerClass, Candidate, ClassId, Place, Topology};
