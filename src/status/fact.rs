@@ -1,6 +1,8 @@
 //! What monitors, the mesh and operators tell the publisher; the only things that change status.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use super::{Enabled, Moment, Source, Verdict};
@@ -82,4 +84,32 @@ pub struct Override {
     pub until: Option<Moment>,
     /// Why, as the person wrote it.
     pub reason: Arc<str>,
+}
+
+impl ObjectKind {
+    /// Every kind with the word people write for it.
+    pub const NAMED: [(Self, &str); 6] = [
+        (Self::Datacenter, "datacenter"),
+        (Self::Server, "server"),
+        (Self::VirtualServer, "virtual-server"),
+        (Self::Pool, "pool"),
+        (Self::Member, "member"),
+        (Self::WideIp, "wide-ip"),
+    ];
+}
+
+impl fmt::Display for ObjectKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::NAMED.iter().find(|(kind, _)| kind == self).map_or("", |(_, text)| text))
+    }
+}
+
+impl FromStr for ObjectKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::NAMED.iter().find(|(_, name)| *name == text).map(|(kind, _)| *kind).ok_or_else(|| {
+            format!("unknown kind {text:?}: one of datacenter, server, virtual-server, pool, member, wide-ip")
+        })
+    }
 }

@@ -1,0 +1,101 @@
+//! The pages and where their content comes from.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Limits;
+
+/// What the pages say, as functions of the parts that know it. Each must return quickly and never block.
+pub struct Pages {
+    /// Every metric in Prometheus' text format.
+    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+    /// Whether the process can do its work.
+    pub readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
+    /// The state of every object.
+    pub status: Box<dyn Fn() -> Value + Send + Sync>,
+    /// The decision for one question, with its reasons; the error says what was wrong with the question.
+    pub explain: Box<dyn Fn(&ExplainQuery) -> Result<Value, String> + Send + Sync>,
+    /// The peers of the mesh.
+    pub mesh: Box<dyn Fn() -> Value + Send + Sync>,
+}
+
+/// Whether the process can do its work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// It can.
+    Ready,
+    /// Not yet: what it waits for, one line each.
+    Waiting(Vec<String>),
+}
+
+/// The parameters of `/api/v1/explain`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainQuery {
+    /// The name asked for.
+    pub name: String,
+    /// The type; A when absent.
+    #[serde(rename = "type")]
+    pub record_type: Option<String>,
+    /// The address the query comes from; loopback when absent.
+    pub client: Option<IpAddr>,
+    /// The client subnet the query carries, as `address/length`.
+    pub subnet: Option<String>,
+}
+
+const INDEX: &str = "fairlead\n\n/livez\n/readyz\n/metrics\n/api/v1/status\n/api/v1/explain?name=&type=&client=&subnet=\n/api/v1/mesh\n";
+
+/// The content type that Prometheus' text format has.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Every path with its page.
+pub(super) fn router(pages: Pages, limits: &Limits) -> Router {
+    Router::new()
+        .route("/", get(|| async { INDEX }))
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/status", get(status))
+        .route("/api/v1/explain", get(explain))
+        .route("/api/v1/mesh", get(mesh))
+        .layer(DefaultBodyLimit::max(limits.body_size_max))
+        .with_state(Arc::new(pages))
+}
+
+async fn readyz(State(pages): State<Arc<Pages>>) -> Response {
+    match (pages.readiness)() {
+        Readiness::Ready => "ready\n".into_response(),
+        Readiness::Waiting(lines) => {
+            let text = lines.iter().fold("not ready\n".to_owned(), |text, line| format!("{text}waiting for {line}\n"));
+            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
+    }
+}
+
+async fn metrics(State(pages): State<Arc<Pages>>) -> Response {
+    ([(header::CONTENT_TYPE, METRICS_TYPE)], (pages.metrics)()).into_response()
+}
+
+async fn status(State(pages): State<Arc<Pages>>) -> Json<Value> {
+    Json((pages.status)())
+}
+
+async fn explain(State(pages): State<Arc<Pages>>, Query(query): Query<ExplainQuery>) -> Response {
+    match (pages.explain)(&query) {
+        Ok(explanation) => Json(explanation).into_response(),
+        Err(wrong) => (StatusCode::BAD_REQUEST, Json(json!({ "error": wrong }))).into_response(),
+    }
+}
+
+async fn mesh(State(pages): State<Arc<Pages>>) -> Json<Value> {
+    Json((pages.mesh)())
+}

@@ -1,0 +1,261 @@
+//! What must survive a restart, as files in the state folder: operators' overrides and the last verdicts.
+//!
+//! A file is written beside its final name, flushed to disk and renamed: after a crash at any point the old or the new
+//! one is there, never half of one. Both carry a version. Times in them are wall-clock milliseconds since 1970.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// The version written; files of a higher one are refused rather than half understood.
+const VERSION: u32 = 1;
+/// The largest file read back, in bytes: far above a hundred thousand virtual servers.
+const FILE_SIZE_MAX: u64 = 256 * 1024 * 1024;
+/// Stops a symbolic link put in the place of our temporary file from being followed (`O_NOFOLLOW` on Linux).
+const NO_FOLLOW: i32 = nix::libc::O_NOFOLLOW;
+
+/// The state folder.
+#[derive(Debug, Clone)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+/// An operator's word on one object, as kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedOverride {
+    /// What kind of object, as in `fairlead disable KIND NAME`.
+    pub kind: String,
+    /// Which object.
+    pub name: String,
+    /// Whether it was enabled or disabled.
+    pub enabled: bool,
+    /// When it was said.
+    pub set_unix_ms: u64,
+    /// When it ends by itself; none when it stays until someone ends it.
+    pub until_unix_ms: Option<u64>,
+    /// Why, as the person wrote it.
+    pub reason: String,
+}
+
+/// The last word of one source on one virtual server, as kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedVerdict {
+    /// The server's name.
+    pub server: String,
+    /// The virtual server's name on it.
+    pub virtual_server: String,
+    /// Its address when an agent told it and no configuration does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<std::net::SocketAddr>,
+    /// Who said so: `monitor`, `agent` or `peer NAME`.
+    pub source: String,
+    /// `available`, `unavailable`, `offline` or `unknown`.
+    pub availability: String,
+    /// Why.
+    pub reason: String,
+    /// When it was received.
+    pub reported_unix_ms: u64,
+}
+
+/// Why the state folder could not be used.
+#[derive(Debug)]
+pub struct StateError {
+    /// What was being done.
+    doing: &'static str,
+    /// With which file or folder.
+    path: PathBuf,
+    /// What was wrong.
+    cause: Cause,
+}
+
+#[derive(Debug)]
+enum Cause {
+    Io(io::Error),
+    Damaged(serde_json::Error),
+    Newer(u32),
+    TooLarge(u64),
+}
+
+#[derive(Serialize)]
+struct Written<'a, T> {
+    version: u32,
+    items: &'a [T],
+}
+
+#[derive(Deserialize)]
+struct Read<T> {
+    version: u32,
+    items: Vec<T>,
+}
+
+impl Store {
+    /// Uses `folder`, made (readable by its owner only) when it is not there.
+    pub fn open(folder: &Path) -> Result<Self, StateError> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| StateError {
+            doing: "creating the state folder",
+            path: folder.to_owned(),
+            cause: Cause::Io(error),
+        })?;
+        Ok(Self { folder: folder.to_owned() })
+    }
+
+    /// The overrides that were in force when the node last ran; empty when it never did.
+    pub fn load_overrides(&self) -> Result<Vec<SavedOverride>, StateError> {
+        self.load("overrides.json")
+    }
+
+    /// Keeps the overrides. Returns once they are on the disk.
+    pub fn save_overrides(&self, overrides: &[SavedOverride]) -> Result<(), StateError> {
+        self.save("overrides.json", overrides)
+    }
+
+    /// The last verdicts; empty when there are none.
+    pub fn load_verdicts(&self) -> Result<Vec<SavedVerdict>, StateError> {
+        self.load("verdicts.json")
+    }
+
+    /// Keeps the last verdicts. Returns once they are on the disk.
+    pub fn save_verdicts(&self, verdicts: &[SavedVerdict]) -> Result<(), StateError> {
+        self.save("verdicts.json", verdicts)
+    }
+
+    fn load<T: DeserializeOwned>(&self, file: &str) -> Result<Vec<T>, StateError> {
+        let path = self.folder.join(file);
+        let fail = |cause| StateError { doing: "reading", path: path.clone(), cause };
+        let text = match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(fail(Cause::Io(error))),
+            Ok(metadata) if metadata.len() > FILE_SIZE_MAX => return Err(fail(Cause::TooLarge(metadata.len()))),
+            Ok(_) => fs::read(&path).map_err(|error| fail(Cause::Io(error)))?,
+        };
+        // The version is read first: what a newer version wrote need not fit our items.
+        #[derive(Deserialize)]
+        struct Header {
+            version: u32,
+        }
+        let header: Header = serde_json::from_slice(&text).map_err(|error| fail(Cause::Damaged(error)))?;
+        if header.version > VERSION {
+            return Err(fail(Cause::Newer(header.version)));
+        }
+        let read: Read<T> = serde_json::from_slice(&text).map_err(|error| fail(Cause::Damaged(error)))?;
+        debug_assert!(read.version <= VERSION);
+        Ok(read.items)
+    }
+
+    fn save<T: Serialize>(&self, file: &str, items: &[T]) -> Result<(), StateError> {
+        let path = self.folder.join(file);
+        let fail = |cause| StateError { doing: "writing", path: path.clone(), cause };
+        let text = serde_json::to_vec_pretty(&Written { version: VERSION, items })
+            .map_err(|error| fail(Cause::Damaged(error)))?;
+        write_atomically(&path, &text).map_err(|error| fail(Cause::Io(error)))
+    }
+}
+
+/// Replaces `path` by `text` so that a crash leaves the old or the new content.
+fn write_atomically(path: &Path, text: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(NO_FOLLOW)
+        .open(&temporary)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    // The rename itself is only durable once the folder is.
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+impl fmt::Display for StateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: ", self.doing, self.path.display())?;
+        match &self.cause {
+            Cause::Io(error) => write!(f, "{error}"),
+            Cause::Damaged(error) => write!(f, "{error}; remove the file to start without it"),
+            Cause::Newer(version) => {
+                write!(f, "version {version} was written by a newer fairlead, this one reads up to {VERSION}")
+            }
+            Cause::TooLarge(size) => write!(f, "{size} bytes are over the limit of {FILE_SIZE_MAX}"),
+        }
+    }
+}
+
+impl std::error::Error for StateError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.cause {
+            Cause::Io(error) => Some(error),
+            Cause::Damaged(error) => Some(error),
+            Cause::Newer(_) | Cause::TooLarge(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str) -> SavedOverride {
+        SavedOverride {
+            kind: "server".into(),
+            name: name.into(),
+            enabled: false,
+            set_unix_ms: 1,
+            until_unix_ms: Some(2),
+            reason: "kernel".into(),
+        }
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_and_nothing_saved_is_nothing_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("deep/state")).unwrap();
+        assert_eq!(store.load_overrides().unwrap(), []);
+        store.save_overrides(&[row("a"), row("b")]).unwrap();
+        store.save_overrides(&[row("c")]).unwrap();
+        assert_eq!(store.load_overrides().unwrap(), [row("c")]);
+        assert_eq!(store.load_verdicts().unwrap(), []);
+    }
+
+    #[test]
+    fn a_crash_in_the_middle_of_writing_leaves_the_old_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        store.save_overrides(&[row("a")]).unwrap();
+        fs::write(folder.path().join("overrides.tmp"), b"{\"version\":1,\"items\":[{\"ki").unwrap();
+        assert_eq!(store.load_overrides().unwrap(), [row("a")]);
+        store.save_overrides(&[row("b")]).unwrap();
+        assert_eq!(store.load_overrides().unwrap(), [row("b")]);
+    }
+
+    #[test]
+    fn damage_and_newer_versions_are_refused_in_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        for (text, expected) in [("{", "remove the file"), (r#"{"version":9,"items":{"new":1}}"#, "newer fairlead")] {
+            fs::write(folder.path().join("overrides.json"), text).unwrap();
+            let error = store.load_overrides().unwrap_err().to_string();
+            assert!(error.contains(expected) && error.contains("overrides.json"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_symbolic_link_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let victim = folder.path().join("victim");
+        fs::write(&victim, b"precious").unwrap();
+        std::os::unix::fs::symlink(&victim, folder.path().join("overrides.tmp")).unwrap();
+        assert!(store.save_overrides(&[row("a")]).is_err());
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+    }
+}

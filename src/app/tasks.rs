@@ -1,0 +1,169 @@
+//! The long-lived tasks of a process, by name: the end of any one of them ends all, and says which it was.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
+use tracing::{debug, error, info, warn};
+
+/// How long tasks may take to finish once they were told to, before they are cut off.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// The tasks of one process.
+pub struct Tasks {
+    set: JoinSet<Result<(), String>>,
+    /// A panicked task brings only its id back.
+    names: HashMap<Id, String>,
+    /// True once everybody shall finish.
+    draining: watch::Sender<bool>,
+}
+
+/// A task that ended although nobody asked it to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UnexpectedEnd {
+    /// Its name.
+    pub task: String,
+    /// What it said, or how it broke.
+    pub reason: String,
+}
+
+/// Told to a task so that it can finish what it has in hand.
+#[derive(Clone)]
+pub struct Drain(watch::Receiver<bool>);
+
+impl Tasks {
+    /// No tasks yet.
+    pub fn new() -> Self {
+        Self { set: JoinSet::new(), names: HashMap::new(), draining: watch::Sender::new(false) }
+    }
+
+    /// What a task waits on to learn that it shall finish.
+    pub fn drain(&self) -> Drain {
+        Drain(self.draining.subscribe())
+    }
+
+    /// Runs `task` under `name`. It must not return before the drain begins; an `Err` says why it could not go on.
+    pub fn spawn<F>(&mut self, name: impl Into<String>, task: F)
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        let id = self.set.spawn(task).id();
+        self.names.insert(id, name.into());
+    }
+
+    /// Waits until `stop` is ready or a task ends, then drains all. The error names the task that ended by itself.
+    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<(), UnexpectedEnd> {
+        let outcome = tokio::select! {
+            () = stop => {
+                info!("stopping");
+                Ok(())
+            }
+            Some(ended) = self.set.join_next_with_id() => {
+                let end = self.describe(ended);
+                error!(task = %end.task, reason = %end.reason, "a task ended by itself, stopping the process");
+                Err(end)
+            }
+        };
+        self.draining.send_replace(true);
+        if tokio::time::timeout(DRAIN_MAX, self.join_all()).await.is_err() {
+            let mut names: Vec<&str> = self.names.values().map(String::as_str).collect();
+            names.sort_unstable();
+            warn!(tasks = %names.join(", "), "did not finish in time and were cut off");
+        }
+        outcome
+    }
+
+    async fn join_all(&mut self) {
+        while let Some(ended) = self.set.join_next_with_id().await {
+            let end = self.describe(ended);
+            debug!(task = %end.task, reason = %end.reason, "finished");
+        }
+    }
+
+    fn describe(&mut self, ended: Result<(Id, Result<(), String>), JoinError>) -> UnexpectedEnd {
+        let (id, reason) = match ended {
+            Ok((id, Ok(()))) => (id, "returned".to_owned()),
+            Ok((id, Err(reason))) => (id, reason),
+            Err(broken) => (broken.id(), broken.to_string()),
+        };
+        UnexpectedEnd { task: self.names.remove(&id).unwrap_or_default(), reason }
+    }
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drain {
+    /// Is ready once everybody shall finish.
+    pub async fn requested(&mut self) {
+        // The sender gone means the supervisor is gone, which is a reason to finish too.
+        let _ = self.0.wait_for(|draining| *draining).await;
+    }
+}
+
+impl fmt::Display for UnexpectedEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the task {:?} ended by itself: {}", self.task, self.reason)
+    }
+}
+
+impl std::error::Error for UnexpectedEnd {}
+
+/// Is ready on SIGTERM or SIGINT. The error says why signals cannot be listened to.
+pub async fn stop_signal() -> Result<(), String> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).map_err(|error| format!("listening to signals: {error}"));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => info!("SIGTERM received"),
+        _ = interrupt.recv() => info!("SIGINT received"),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_ends_is_named_and_ends_the_others() {
+        let mut tasks = Tasks::new();
+        let (finished, watched) = watch_finish();
+        let mut drain = tasks.drain();
+        tasks.spawn("mesh", async move {
+            drain.requested().await;
+            finished.send_replace(true);
+            Ok(())
+        });
+        tasks.spawn("publisher", async { Err("channel closed".to_owned()) });
+        let end = tasks.run_until(std::future::pending()).await.unwrap_err();
+        assert_eq!(end, UnexpectedEnd { task: "publisher".into(), reason: "channel closed".into() });
+        assert!(*watched.borrow(), "the other task was not drained");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_end_with_a_name() {
+        let mut tasks = Tasks::new();
+        tasks.spawn("monitor", async { panic!("boom") });
+        let end = tasks.run_until(std::future::pending()).await.unwrap_err();
+        assert_eq!(end.task, "monitor");
+        assert!(end.reason.contains("panic"), "{}", end.reason);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_ignores_the_drain_is_cut_off() {
+        let mut tasks = Tasks::new();
+        tasks.spawn("stuck", std::future::pending());
+        assert_eq!(tasks.run_until(async {}).await, Ok(()));
+    }
+
+    fn watch_finish() -> (watch::Sender<bool>, watch::Receiver<bool>) {
+        watch::channel(false)
+    }
+}
