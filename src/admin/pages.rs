@@ -23,10 +23,13 @@ pub struct Pages {
     /// The state of every object.
     pub status: Box<dyn Fn() -> Value + Send + Sync>,
     /// The decision for one question, with its reasons; the error says what was wrong with the question.
-    pub explain: Box<dyn Fn(&ExplainQuery) -> Result<Value, String> + Send + Sync>,
+    pub explain: Box<Explain>,
     /// The peers of the mesh.
     pub mesh: Box<dyn Fn() -> Value + Send + Sync>,
 }
+
+/// Makes the answer of `/api/v1/explain`.
+pub type Explain = dyn Fn(&ExplainQuery) -> Result<Value, String> + Send + Sync;
 
 /// Whether the process can do its work.
 #[derive(Debug, Clone, PartialEq, Eq)]
