@@ -19,54 +19,38 @@ pub struct NameKey {
 }
 
 impl NameKey {
-    /// Reads the uncompressed name at the start of `wire` and prepares it.
-    /// `None` when the octets are no name: cut short, a label over 63 octets (a pointer among them), or over 255 octets.
-    pub fn from_wire(wire: &[u8], seed: u64) -> Option<Self> {
-        let mut key = Self {
-            octets: [0; MAX_NAME_LENGTH],
-            length: 0,
-            labels: 0,
-            offsets: [0; MAX_LABELS + 1],
-            hashes: [seed; MAX_LABELS + 1],
-        };
-        key.fill(wire, seed).then_some(key)
-    }
-
-    /// Prepares a name of ours.
-    pub fn new(name: &Name, seed: u64) -> Self {
-        // A `Name` is valid wire form by construction; the root stands in for what cannot happen.
-        Self::from_wire(name.as_wire(), seed).unwrap_or(Self {
+    /// The root; made once per worker and filled anew for each question.
+    pub const fn root(seed: u64) -> Self {
+        Self {
             octets: [0; MAX_NAME_LENGTH],
             length: 1,
             labels: 0,
             offsets: [0; MAX_LABELS + 1],
             hashes: [seed; MAX_LABELS + 1],
-        })
+        }
     }
 
-    fn fill(&mut self, wire: &[u8], seed: u64) -> bool {
-        let mut at = 0_usize;
-        let mut labels = 0_usize;
-        loop {
-            let Some(&length) = wire.get(at) else { return false };
-            let next = at + 1 + usize::from(length);
-            if length > 63 || next > MAX_NAME_LENGTH {
-                return false;
-            }
-            let (Some(slot), Ok(offset)) = (self.offsets.get_mut(labels), u8::try_from(at)) else { return false };
-            *slot = offset;
-            at = next;
-            if length == 0 {
-                break;
-            }
-            labels += 1;
-        }
-        let (Some(from), Some(to)) = (wire.get(..at), self.octets.get_mut(..at)) else { return false };
+    /// Prepares a name of ours.
+    pub fn new(name: &Name, seed: u64) -> Self {
+        let mut key = Self::root(seed);
+        let filled = key.fill(name.as_wire(), seed);
+        debug_assert!(filled, "a Name is valid wire form by construction");
+        key
+    }
+
+    /// Reads the uncompressed name at the start of `wire` in the place of the one held; says whether there was one:
+    /// not when it is cut short, has a label over 63 octets (a pointer among them), or is over 255 octets.
+    pub fn fill(&mut self, wire: &[u8], seed: u64) -> bool {
+        let Some((length, labels)) = self.find_labels(wire) else { return false };
+        let (Some(from), Some(to)) = (wire.get(..length), self.octets.get_mut(..length)) else { return false };
         to.copy_from_slice(from);
         to.make_ascii_lowercase();
-        self.length = u8::try_from(at).unwrap_or(u8::MAX);
+        self.length = u8::try_from(length).unwrap_or(u8::MAX);
         self.labels = u8::try_from(labels).unwrap_or(u8::MAX);
         let mut hash = seed;
+        if let Some(slot) = self.hashes.get_mut(labels) {
+            *slot = hash;
+        }
         for label in (0..labels).rev() {
             hash = hash_label(hash, self.label(label));
             if let Some(slot) = self.hashes.get_mut(label) {
@@ -74,6 +58,25 @@ impl NameKey {
             }
         }
         true
+    }
+
+    /// Notes where each label starts; tells the octets of the name and its labels, the root not counted.
+    fn find_labels(&mut self, wire: &[u8]) -> Option<(usize, usize)> {
+        let mut at = 0;
+        let mut labels = 0;
+        loop {
+            let length = *wire.get(at)?;
+            let next = at + 1 + usize::from(length);
+            if length > 63 || next > MAX_NAME_LENGTH {
+                return None;
+            }
+            *self.offsets.get_mut(labels)? = u8::try_from(at).ok()?;
+            at = next;
+            if length == 0 {
+                return Some((at, labels));
+            }
+            labels += 1;
+        }
     }
 
     /// The lower-case wire form, root label included.
@@ -97,6 +100,7 @@ impl NameKey {
     }
 
     /// The hash of the suffix that starts at `label`.
+    #[inline]
     pub fn hash(&self, label: usize) -> u64 {
         self.hashes.get(label).copied().unwrap_or(0)
     }
@@ -106,9 +110,14 @@ impl NameKey {
         hash_label(self.hash(label), b"\x01*")
     }
 
+    /// The labels from `from` to the one before `to`, without a root label: what the suffix at `from` has more than that at `to`.
+    pub fn between(&self, from: usize, to: usize) -> &[u8] {
+        self.octets.get(self.offset(from)..self.offset(to)).unwrap_or(&[])
+    }
+
     /// The octets of one label with its length octet before it.
     pub fn label(&self, label: usize) -> &[u8] {
-        self.octets.get(self.offset(label)..self.offset(label + 1)).unwrap_or(&[])
+        self.between(label, label + 1)
     }
 }
 
@@ -161,11 +170,13 @@ mod tests {
     #[test]
     fn wire_that_is_no_name_is_refused() {
         for wire in [&[][..], &[1], &[1, b'a'], &[0xc0, 0], &[64; 70]] {
-            assert!(NameKey::from_wire(wire, 0).is_none());
+            assert!(!NameKey::root(0).fill(wire, 0));
         }
         let longest = [&[1, b'a'].repeat(127)[..], &[0]].concat();
-        assert_eq!(NameKey::from_wire(&longest, 0).unwrap().label_count(), 127);
+        let mut key = NameKey::root(0);
+        assert!(key.fill(&longest, 0));
+        assert_eq!(key.label_count(), 127);
         let longer = [&[1, b'a'].repeat(126)[..], &[2, b'b', b'b', 0]].concat();
-        assert!(NameKey::from_wire(&longer, 0).is_none());
+        assert!(!key.fill(&longer, 0));
     }
 }

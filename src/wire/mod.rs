@@ -5,6 +5,8 @@
 //! - Parsing and writing a message allocate nothing; [`Name`] is the owned form used when data is loaded.
 //! - Every loop over input has a fixed bound; nothing recurses.
 
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::as_conversions))]
+
 mod key;
 mod name;
 mod types;

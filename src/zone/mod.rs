@@ -3,7 +3,18 @@
 //! # Invariants
 //! - Pure: text is handed in, included files come through a function argument.
 //! - A zone in use is never changed; a change makes a new value that shares all untouched parts.
+//! - Owners are kept in lower case; names inside RDATA keep the case they were written in.
 
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::as_conversions))]
+
+mod builder;
+mod lookup;
 mod record;
+mod shard;
+mod tree;
 
-pub use record::{Record, Zone};
+pub use builder::{AddError, RRSET_RECORDS_MAX, ZoneBuilder};
+pub use lookup::Lookup;
+pub use record::Record;
+pub use shard::{Added, Rrset};
+pub use tree::{Soa, Zone};

@@ -14,7 +14,3 @@ pub struct Record {
     /// The data: names in it are uncompressed, case as written.
     pub rdata: Box<[u8]>,
 }
-
-/// The compiled form of one zone: its name tree, ready for look-up.
-#[derive(Debug)]
-pub struct Zone {}
