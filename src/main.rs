@@ -1,3 +1,5 @@
 //! The `fairlead` program: arguments in, one call each, exit code out.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    fairlead::cli::main()
+}

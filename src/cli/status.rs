@@ -1,0 +1,106 @@
+//! `fairlead status`: the tree of objects with their state.
+
+use serde_json::Value;
+
+use super::args::{Output, StatusArgs};
+use super::output::{self, Paint, paint};
+use super::{Colour, ask_data};
+use crate::app::control::Request;
+
+/// How far apart the columns of name and state are.
+const NAME_WIDTH: usize = 44;
+
+/// Prints the state of every object of the running node.
+pub(super) fn run(args: &StatusArgs) -> Result<(), String> {
+    let status = ask_data(&args.control.control, &Request::Status)?;
+    match args.output {
+        Output::Json => output::json(&status),
+        Output::Text => output::line(text(&status, Colour::for_stdout()).trim_end()),
+    }
+    Ok(())
+}
+
+/// The status tree as people read it.
+pub(super) fn text(status: &Value, colour: Colour) -> String {
+    let field = |name: &str| status.get(name).map(plain).unwrap_or_default();
+    let mut out = format!("node {}, generation {}, {}\n", field("node"), field("generation"), field("time"));
+    for (key, kind) in [("datacenters", "datacenter"), ("wide_ips", "wide IP")] {
+        for object in list(status, key) {
+            branch(&mut out, object, kind, 0, colour);
+        }
+    }
+    out
+}
+
+/// One object and what it holds.
+fn branch(out: &mut String, object: &Value, kind: &str, depth: usize, colour: Colour) {
+    let field = |name: &str| object.get(name).map(plain).unwrap_or_default();
+    let mut name = format!("{}{kind} {}", "  ".repeat(depth), field("name"));
+    for extra in ["type", "address", "agent"] {
+        if object.get(extra).is_some_and(|value| !value.is_null()) {
+            name = format!("{name} {}", field(extra));
+        }
+    }
+    let (availability, enabled) = (field("availability"), field("enabled"));
+    let paint_as = match (availability.as_str(), enabled.as_str()) {
+        (_, "disabled" | "disabled by parent") => Paint::Dim,
+        ("available", _) => Paint::Green,
+        ("offline", _) => Paint::Red,
+        ("unavailable", _) => Paint::Yellow,
+        _ => Paint::Blue,
+    };
+    let state = if enabled == "enabled" { availability } else { format!("{availability}, {enabled}") };
+    out.push_str(&format!("{name:<NAME_WIDTH$} {}", paint(paint_as, &state, colour)));
+    if !field("reason").is_empty() {
+        out.push_str(&format!("  {}", field("reason")));
+    }
+    if !field("age_seconds").is_empty() {
+        out.push_str(&format!("  ({}, {} s ago)", field("source"), field("age_seconds")));
+    }
+    out.push('\n');
+    let children =
+        [("servers", "server"), ("virtual_servers", "virtual server"), ("pools", "pool"), ("members", "member")];
+    for (key, kind) in children {
+        for child in list(object, key) {
+            branch(out, child, kind, depth + 1, colour);
+        }
+    }
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// A value without JSON's quotes; nothing for null.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_tree_is_one_line_per_object() {
+        let status = json!({
+            "node": "ns1", "generation": 3, "time": "2026-11-20T10:00:00Z",
+            "datacenters": [{"name": "newyork", "availability": "available", "enabled": "enabled", "servers": [
+                {"name": "ny-lb1", "availability": "available", "enabled": "disabled", "reason": "kernel", "agent": null}]}],
+            "wide_ips": [{"name": "www.example.com.", "type": "A", "availability": "offline", "enabled": "enabled",
+                "source": "derived", "age_seconds": 2}],
+        });
+        let text = text(&status, Colour::Never);
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[0].join(" "), "node ns1, generation 3, 2026-11-20T10:00:00Z");
+        assert_eq!(lines[1].join(" "), "datacenter newyork available");
+        assert_eq!(lines[2].join(" "), "server ny-lb1 available, disabled kernel");
+        assert_eq!(lines[3].join(" "), "wide IP www.example.com. A offline (derived, 2 s ago)");
+        assert!(!text.contains('\x1b'));
+    }
+}
