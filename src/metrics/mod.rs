@@ -1,1 +1,20 @@
-//! metrics
+//! Every metric of the program, declared once; labels are enums or configured object names, never client data.
+//!
+//! # Invariants
+//! - A worker's counters are written by that worker alone, with plain loads and stores; no two workers share a line.
+//! - A counter never goes backwards: what a stopped worker or an old layout counted is folded in by name.
+//! - Pure: no clock, file or socket is read here; what is only known at scrape time comes through a [`Reader`].
+//! - The number of series per metric is bounded.
+
+mod decisions;
+mod family;
+mod labels;
+mod queries;
+mod registry;
+mod scrape;
+
+pub use decisions::{DecisionCounters, DecisionLayout};
+pub use labels::{CloseReason, ConnectionState, DropReason, Limit, Protocol, Reload, Site, Source};
+pub use queries::{Answered, QueryCounters};
+pub use registry::{Metrics, Reader};
+pub use scrape::{KernelUdp, Scrape};

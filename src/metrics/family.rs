@@ -1,0 +1,198 @@
+//! The declaration of every metric: its name, help, kind and labels, in one table.
+
+use prometheus::core::Desc;
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+
+/// Octets of a label value that are kept; a configured name is at most 255.
+const LABEL_OCTETS_MAX: usize = 255;
+
+/// One metric as declared.
+pub(super) struct Family {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    kind: Kind,
+    pub(super) labels: &'static [&'static str],
+}
+
+/// Whether a metric only grows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
+    Family { name, help, kind: Kind::Counter, labels }
+}
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
+    Family { name, help, kind: Kind::Gauge, labels }
+}
+
+pub(super) const QUERIES: Family = counter(
+    "fairlead_queries_total",
+    &["protocol", "type", "rcode", "source"],
+    "Queries answered, by what was asked and what became of it.",
+);
+pub(super) const REPLY_BYTES: Family =
+    counter("fairlead_reply_bytes_total", &["protocol"], "Octets of replies, DNS message only.");
+pub(super) const TRUNCATED: Family =
+    counter("fairlead_truncated_replies_total", &["protocol"], "Replies cut to fit, with TC set.");
+pub(super) const DROPPED: Family =
+    counter("fairlead_dropped_packets_total", &["protocol", "reason"], "Packets that got no reply, and why.");
+pub(super) const DECISIONS: Family = counter(
+    "fairlead_decisions_total",
+    &["wide_ip", "pool", "outcome"],
+    "Decisions of wide IPs, by the pool that answered and the reason it did.",
+);
+pub(super) const PANICS: Family =
+    counter("fairlead_panics_total", &["site"], "Faults of our own that were caught; each cost one answer or task.");
+pub(super) const LIMIT_HITS: Family =
+    counter("fairlead_limit_hits_total", &["limit"], "Times a limit refused, closed or dropped something.");
+pub(super) const TCP_CONNECTIONS: Family =
+    gauge("fairlead_tcp_connections", &["state"], "TCP connections open, by what they are doing.");
+pub(super) const TCP_CLOSED: Family =
+    counter("fairlead_tcp_closed_connections_total", &["reason"], "TCP connections that ended, and why.");
+pub(super) const KERNEL_UDP: Family = counter(
+    "fairlead_udp_kernel_errors_total",
+    &["family", "kind"],
+    "Datagrams the kernel of this host dropped or refused, for every program on it.",
+);
+pub(super) const SOCKET_DROPS: Family = counter(
+    "fairlead_udp_socket_drops_total",
+    &["address"],
+    "Queries the kernel dropped because a listener's receive buffer was full.",
+);
+pub(super) const BUILD: Family =
+    gauge("fairlead_build_info", &["version", "revision"], "Always 1; the labels say what runs.");
+pub(super) const GENERATION: Family =
+    gauge("fairlead_snapshot_generation", &[], "The generation of the snapshot in use; it grows with every publish.");
+pub(super) const READY: Family =
+    gauge("fairlead_ready", &[], "1 once the first round of health is in, or its time-out passed.");
+pub(super) const RELOADS: Family =
+    counter("fairlead_config_reloads_total", &["result"], "Configuration reloads, and how they ended.");
+pub(super) const RELOAD_SUCCESS: Family =
+    gauge("fairlead_config_last_reload_successful", &[], "1 when the last configuration reload was applied.");
+pub(super) const RELOAD_TIME: Family = gauge(
+    "fairlead_config_last_reload_success_timestamp_seconds",
+    &[],
+    "When the configuration in use was loaded, in seconds since 1970.",
+);
+pub(super) const VIRTUAL_SERVER_AVAILABILITY: Family = gauge(
+    "fairlead_virtual_server_availability",
+    &["server", "virtual_server", "availability"],
+    "1 for the availability a virtual server has, 0 for the others.",
+);
+pub(super) const VIRTUAL_SERVER_ENABLED: Family = gauge(
+    "fairlead_virtual_server_enabled",
+    &["server", "virtual_server"],
+    "1 when a virtual server and all that holds it are enabled.",
+);
+pub(super) const REPORT_AGE: Family = gauge(
+    "fairlead_virtual_server_report_age_seconds",
+    &["server", "virtual_server"],
+    "Age of the newest report on a virtual server.",
+);
+pub(super) const MEMBER_AVAILABILITY: Family = gauge(
+    "fairlead_pool_member_availability",
+    &["pool", "member", "availability"],
+    "1 for the availability a pool member has, 0 for the others.",
+);
+pub(super) const MEMBER_ENABLED: Family = gauge(
+    "fairlead_pool_member_enabled",
+    &["pool", "member"],
+    "1 when a pool member and all that holds it are enabled.",
+);
+pub(super) const POOL_AVAILABILITY: Family = gauge(
+    "fairlead_pool_availability",
+    &["pool", "availability"],
+    "1 for the availability a pool has, 0 for the others.",
+);
+pub(super) const WIDE_IP_AVAILABILITY: Family = gauge(
+    "fairlead_wide_ip_availability",
+    &["wide_ip", "availability"],
+    "1 for the availability a wide IP has, 0 for the others.",
+);
+pub(super) const STATUS_CHANGES: Family =
+    counter("fairlead_status_changes_total", &["kind"], "Changes of an object's availability or enabled state.");
+pub(super) const PEER_UP: Family =
+    gauge("fairlead_mesh_peer_up", &["peer"], "1 when the mesh session of a peer is up.");
+pub(super) const PEER_SILENCE: Family =
+    gauge("fairlead_mesh_peer_last_frame_age_seconds", &["peer"], "Time since a peer was last heard.");
+pub(super) const PEER_SKEW: Family =
+    gauge("fairlead_mesh_peer_clock_skew_seconds", &["peer"], "How far a peer's clock is ahead of ours.");
+pub(super) const CERTIFICATE_EXPIRY: Family = gauge(
+    "fairlead_certificate_expiry_timestamp_seconds",
+    &["certificate"],
+    "When a certificate expires, in seconds since 1970.",
+);
+pub(super) const ZONE_SERIAL: Family = gauge("fairlead_zone_serial", &["zone"], "The serial of a zone in use.");
+pub(super) const ZONE_RECORDS: Family = gauge("fairlead_zone_records", &["zone"], "Records of a zone in use.");
+
+impl Family {
+    /// The description the registry checks for duplicates.
+    pub(super) fn desc(&self) -> Desc {
+        let labels = self.labels.iter().map(|label| (*label).to_owned()).collect();
+        #[expect(clippy::expect_used, reason = "the table above is fixed, and a test registers all of it")]
+        Desc::new(self.name.to_owned(), self.help.to_owned(), labels, std::collections::HashMap::new())
+            .expect("declared names and labels are well formed")
+    }
+
+    /// One series of this metric; `values` are in the order of the labels.
+    pub(super) fn sample(&self, values: &[&str], value: f64) -> Metric {
+        debug_assert_eq!(values.len(), self.labels.len(), "labels of {}", self.name);
+        let labels = self.labels.iter().zip(values).map(|(name, value)| label(name, value)).collect();
+        let mut metric = Metric::from_label(labels);
+        match self.kind {
+            Kind::Counter => {
+                let mut counter = Counter::default();
+                counter.set_value(value);
+                metric.set_counter(counter);
+            }
+            Kind::Gauge => {
+                let mut gauge = Gauge::default();
+                gauge.set_value(value);
+                metric.set_gauge(gauge);
+            }
+        }
+        metric
+    }
+
+    /// The metric with its series, as the encoder wants it.
+    pub(super) fn export(&self, samples: Vec<Metric>) -> MetricFamily {
+        let mut family = MetricFamily::default();
+        family.set_name(self.name.to_owned());
+        family.set_help(self.help.to_owned());
+        family.set_field_type(match self.kind {
+            Kind::Counter => MetricType::COUNTER,
+            Kind::Gauge => MetricType::GAUGE,
+        });
+        family.set_metric(samples);
+        family
+    }
+}
+
+/// A label whose value is cut to [`LABEL_OCTETS_MAX`] and holds no control character; the encoder escapes the rest.
+fn label(name: &str, value: &str) -> LabelPair {
+    let mut end = value.len().min(LABEL_OCTETS_MAX);
+    while !value.is_char_boundary(end) {
+        end -= 1;
+    }
+    let kept = value.get(..end).unwrap_or_default();
+    let mut pair = LabelPair::default();
+    pair.set_name(name.to_owned());
+    pair.set_value(kept.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect());
+    pair
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_from_outside_is_cut_and_holds_no_control_character() {
+        assert_eq!(label("pool", "web\u{1b}[31m\n\"x\"").value(), "web\u{fffd}[31m\u{fffd}\"x\"");
+        assert_eq!(label("pool", &"é".repeat(200)).value().chars().count(), 127);
+        assert_eq!(label("pool", "web-ny").value(), "web-ny");
+    }
+}

@@ -1,0 +1,388 @@
+//! The label values that are fixed: one enum per label, so that no text from outside can make a series.
+
+use crate::wire::{Rcode, RecordType};
+
+/// How queries come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// Datagrams.
+    Udp,
+    /// TCP streams.
+    Tcp,
+}
+
+impl Protocol {
+    /// Every value, in the order of the counters.
+    pub const ALL: [Self; 2] = [Self::Udp, Self::Tcp];
+
+    /// The label's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+/// What an answer was taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// A wide IP decided it.
+    WideIp,
+    /// A static zone.
+    Zone,
+    /// Neither.
+    None,
+}
+
+impl Source {
+    /// Every value, in the order of the counters.
+    pub const ALL: [Self; 3] = [Self::WideIp, Self::Zone, Self::None];
+
+    /// The label's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WideIp => "wide_ip",
+            Self::Zone => "zone",
+            Self::None => "none",
+        }
+    }
+}
+
+/// The record types that are counted apart, then one class for the rest and one for queries without a question.
+pub(super) const TYPES: [&str; 22] = [
+    "A", "AAAA", "CNAME", "MX", "NS", "SOA", "TXT", "SRV", "PTR", "NAPTR", "HTTPS", "SVCB", "CAA", "DS", "DNSKEY",
+    "TLSA", "URI", "ANY", "AXFR", "IXFR", "other", "none",
+];
+
+/// The index in [`TYPES`] of the type asked for.
+pub(super) const fn type_class(record_type: Option<RecordType>) -> usize {
+    let Some(record_type) = record_type else { return 21 };
+    match record_type {
+        RecordType::A => 0,
+        RecordType::AAAA => 1,
+        RecordType::CNAME => 2,
+        RecordType::MX => 3,
+        RecordType::NS => 4,
+        RecordType::SOA => 5,
+        RecordType::TXT => 6,
+        RecordType::SRV => 7,
+        RecordType::PTR => 8,
+        RecordType::NAPTR => 9,
+        RecordType::HTTPS => 10,
+        RecordType::SVCB => 11,
+        RecordType::CAA => 12,
+        RecordType::DS => 13,
+        RecordType::DNSKEY => 14,
+        RecordType::TLSA => 15,
+        RecordType::URI => 16,
+        RecordType::ANY => 17,
+        RecordType::AXFR => 18,
+        RecordType::IXFR => 19,
+        _ => 20,
+    }
+}
+
+/// The response codes that are counted apart, then one class for the rest.
+pub(super) const RCODES: [&str; 12] = [
+    "NOERROR",
+    "FORMERR",
+    "SERVFAIL",
+    "NXDOMAIN",
+    "NOTIMP",
+    "REFUSED",
+    "YXDOMAIN",
+    "NOTAUTH",
+    "NOTZONE",
+    "BADVERS",
+    "BADCOOKIE",
+    "other",
+];
+
+/// The index in [`RCODES`] of a response code.
+pub(super) const fn rcode_class(rcode: Rcode) -> usize {
+    match rcode {
+        Rcode::NOERROR => 0,
+        Rcode::FORMERR => 1,
+        Rcode::SERVFAIL => 2,
+        Rcode::NXDOMAIN => 3,
+        Rcode::NOTIMP => 4,
+        Rcode::REFUSED => 5,
+        Rcode::YXDOMAIN => 6,
+        Rcode::NOTAUTH => 7,
+        Rcode::NOTZONE => 8,
+        Rcode::BADVERS => 9,
+        Rcode::BADCOOKIE => 10,
+        _ => 11,
+    }
+}
+
+/// Why a packet got no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DropReason {
+    /// Shorter than a header.
+    Runt,
+    /// QR is set: a reply to a reply would loop.
+    Response,
+    /// Sent from port 0, where no reply can go.
+    SourcePort,
+    /// The configuration says so: drop-packet, `unmatched: drop`.
+    Policy,
+    /// The reply was made, and the kernel would not take it.
+    Send,
+}
+
+impl DropReason {
+    /// Every value, in the order of the counters.
+    pub const ALL: [Self; 5] = [Self::Runt, Self::Response, Self::SourcePort, Self::Policy, Self::Send];
+
+    /// The label's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Runt => "runt",
+            Self::Response => "response",
+            Self::SourcePort => "source_port",
+            Self::Policy => "policy",
+            Self::Send => "send",
+        }
+    }
+}
+
+/// What a TCP connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConnectionState {
+    /// Nothing is under way.
+    Idle,
+    /// Part of a message is in.
+    Reading,
+    /// Replies wait for the client to take them.
+    Writing,
+}
+
+impl ConnectionState {
+    /// Every value.
+    pub const ALL: [Self; 3] = [Self::Idle, Self::Reading, Self::Writing];
+
+    /// The label's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Reading => "reading",
+            Self::Writing => "writing",
+        }
+    }
+}
+
+/// Why a TCP connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The client closed it.
+    Client,
+    /// No query for the idle time.
+    Idle,
+    /// The first query took too long.
+    FirstMessage,
+    /// A message took too long from its first octet.
+    Message,
+    /// It lived for as long as a connection may.
+    Lifetime,
+    /// The client did not take its replies.
+    WriteStall,
+    /// Closed to make room at the cap, being the one idle for longest.
+    Evicted,
+    /// A length or message that is no query.
+    Malformed,
+    /// The network or the client broke it.
+    Error,
+    /// The listener stops.
+    Stopping,
+    /// Refused at the cap, or at the cap of its client.
+    Refused,
+    /// Answering failed in our own code.
+    Panic,
+}
+
+impl CloseReason {
+    /// Every value.
+    pub const ALL: [Self; 12] = [
+        Self::Client,
+        Self::Idle,
+        Self::FirstMessage,
+        Self::Message,
+        Self::Lifetime,
+        Self::WriteStall,
+        Self::Evicted,
+        Self::Malformed,
+        Self::Error,
+        Self::Stopping,
+        Self::Refused,
+        Self::Panic,
+    ];
+
+    /// The label's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Idle => "idle",
+            Self::FirstMessage => "first_message",
+            Self::Message => "message",
+            Self::Lifetime => "lifetime",
+            Self::WriteStall => "write_stall",
+            Self::Evicted => "evicted",
+            Self::Malformed => "malformed",
+            Self::Error => "error",
+            Self::Stopping => "stopping",
+            Self::Refused => "refused",
+            Self::Panic => "panic",
+        }
+    }
+}
+
+/// A limit that was reached; every limit has a name here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// TCP connections open at once.
+    TcpConnections,
+    /// TCP connections open at once from one client address.
+    TcpConnectionsPerClient,
+    /// Queries of one connection that wait for their replies to be written.
+    TcpPipelined,
+    /// Octets of replies that wait for one client.
+    TcpReplyBuffer,
+    /// File descriptors of the process or the system.
+    FileDescriptors,
+    /// The kernel's buffer for datagrams to send.
+    UdpSendBuffer,
+    /// Facts that wait for the publisher.
+    Facts,
+    /// Probes under way at once.
+    Probes,
+    /// The length of a mesh frame.
+    MeshFrame,
+    /// Mesh frames per second of one peer.
+    MeshFrames,
+    /// Mesh sessions open at once.
+    MeshSessions,
+    /// Virtual servers one agent may report.
+    MeshVirtualServers,
+    /// Connections to the admin address.
+    AdminConnections,
+    /// Series of one metric.
+    Series,
+}
+
+impl Limit {
+    /// Every value.
+    pub const ALL: [Self; 14] = [
+        Self::TcpConnections,
+        Self::TcpConnectionsPerClient,
+        Self::TcpPipelined,
+        Self::TcpReplyBuffer,
+        Self::FileDescriptors,
+        Self::UdpSendBuffer,
+        Self::Facts,
+        Self::Probes,
+        Self::MeshFrame,
+        Self::MeshFrames,
+        Self::MeshSessions,
+        Self::MeshVirtualServers,
+        Self::AdminConnections,
+        Self::Series,
+    ];
+
+    /// The label's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TcpConnections => "tcp_connections",
+            Self::TcpConnectionsPerClient => "tcp_connections_per_client",
+            Self::TcpPipelined => "tcp_pipelined",
+            Self::TcpReplyBuffer => "tcp_reply_buffer",
+            Self::FileDescriptors => "file_descriptors",
+            Self::UdpSendBuffer => "udp_send_buffer",
+            Self::Facts => "facts",
+            Self::Probes => "probes",
+            Self::MeshFrame => "mesh_frame",
+            Self::MeshFrames => "mesh_frames",
+            Self::MeshSessions => "mesh_sessions",
+            Self::MeshVirtualServers => "mesh_virtual_servers",
+            Self::AdminConnections => "admin_connections",
+            Self::Series => "series",
+        }
+    }
+}
+
+/// Where a panic of ours was caught.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Site {
+    /// Answering a datagram.
+    Udp,
+    /// Answering on a stream.
+    Tcp,
+    /// A task beside the answer path.
+    Task,
+}
+
+impl Site {
+    /// Every value.
+    pub const ALL: [Self; 3] = [Self::Udp, Self::Tcp, Self::Task];
+
+    /// The label's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Task => "task",
+        }
+    }
+}
+
+/// How a configuration reload ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reload {
+    /// The new configuration is in use.
+    Applied,
+    /// It was refused; the old one stays in use.
+    Refused,
+}
+
+impl Reload {
+    /// Every value.
+    pub const ALL: [Self; 2] = [Self::Applied, Self::Refused];
+
+    /// The label's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_type_is_counted_under_its_mnemonic() {
+        for (record_type, mnemonic) in RecordType::NAMED {
+            let label = TYPES[type_class(Some(*record_type))];
+            assert!(label == *mnemonic || label == "other", "{mnemonic} is counted as {label}");
+        }
+        assert_eq!(TYPES[type_class(Some(RecordType(65_280)))], "other");
+        assert_eq!(TYPES[type_class(None)], "none");
+        for label in &TYPES[..20] {
+            assert!(RecordType::NAMED.iter().any(|(number, _)| TYPES[type_class(Some(*number))] == *label), "{label}");
+        }
+    }
+
+    #[test]
+    fn a_named_rcode_is_counted_under_its_mnemonic() {
+        for (rcode, mnemonic) in Rcode::NAMED {
+            let label = RCODES[rcode_class(*rcode)];
+            assert!(label == *mnemonic || label == "other", "{mnemonic} is counted as {label}");
+        }
+        for label in &RCODES[..11] {
+            assert!(Rcode::NAMED.iter().any(|(number, _)| RCODES[rcode_class(*number)] == *label), "{label}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What is only known when a scrape happens: the state of configured objects, of peers, certificates and the kernel.
+
+use std::time::Duration;
+
+use prometheus::proto::{Metric, MetricFamily};
+
+use super::family::{self, Family};
+use crate::status::{Availability, Enabled};
+
+/// The most series of one metric; what comes after is left out, and `fairlead_limit_hits_total` says so.
+const SERIES_MAX: usize = 100_000;
+
+/// The values of one scrape, filled in by the readers.
+#[derive(Default)]
+pub struct Scrape {
+    families: Vec<(&'static str, Vec<Metric>)>,
+    /// How many series were left out.
+    pub(super) left_out: u64,
+}
+
+/// A counter of `/proc/net/snmp` and `/proc/net/snmp6`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KernelUdp {
+    /// The receive buffer of a socket was full.
+    ReceiveBuffer,
+    /// The send buffer of a socket was full.
+    SendBuffer,
+    /// Datagrams that could not be delivered for any other reason.
+    In,
+    /// No socket listened on the port.
+    NoPort,
+    /// The checksum was wrong.
+    Checksum,
+}
+
+impl KernelUdp {
+    /// Every value, with the kernel's name for it.
+    pub const ALL: [(Self, &'static str); 5] = [
+        (Self::ReceiveBuffer, "RcvbufErrors"),
+        (Self::SendBuffer, "SndbufErrors"),
+        (Self::In, "InErrors"),
+        (Self::NoPort, "NoPorts"),
+        (Self::Checksum, "InCsumErrors"),
+    ];
+
+    /// The label's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReceiveBuffer => "receive_buffer",
+            Self::SendBuffer => "send_buffer",
+            Self::In => "in",
+            Self::NoPort => "no_port",
+            Self::Checksum => "checksum",
+        }
+    }
+}
+
+const AVAILABILITIES: [(Availability, &str); 4] = [
+    (Availability::Available, "available"),
+    (Availability::Unavailable, "unavailable"),
+    (Availability::Offline, "offline"),
+    (Availability::Unknown, "unknown"),
+];
+
+impl Scrape {
+    /// The state of a virtual server, and the age of the newest report on it.
+    pub fn virtual_server(
+        &mut self,
+        server: &str,
+        virtual_server: &str,
+        availability: Availability,
+        enabled: Enabled,
+        report_age: Option<Duration>,
+    ) {
+        self.states(&family::VIRTUAL_SERVER_AVAILABILITY, &[server, virtual_server], availability);
+        self.push(&family::VIRTUAL_SERVER_ENABLED, &[server, virtual_server], truth(enabled == Enabled::Enabled));
+        if let Some(age) = report_age {
+            self.push(&family::REPORT_AGE, &[server, virtual_server], age.as_secs_f64());
+        }
+    }
+
+    /// The state of a pool's member, by the name `fairlead disable member` takes.
+    pub fn member(&mut self, pool: &str, member: &str, availability: Availability, enabled: Enabled) {
+        self.states(&family::MEMBER_AVAILABILITY, &[pool, member], availability);
+        self.push(&family::MEMBER_ENABLED, &[pool, member], truth(enabled == Enabled::Enabled));
+    }
+
+    /// The state of a pool.
+    pub fn pool(&mut self, pool: &str, availability: Availability) {
+        self.states(&family::POOL_AVAILABILITY, &[pool], availability);
+    }
+
+    /// The state of a wide IP, named `name/TYPE`.
+    pub fn wide_ip(&mut self, wide_ip: &str, availability: Availability) {
+        self.states(&family::WIDE_IP_AVAILABILITY, &[wide_ip], availability);
+    }
+
+    /// Whether the session of a mesh peer is up, how long it has been silent and how far its clock is ahead.
+    pub fn peer(&mut self, peer: &str, up: bool, silent: Option<Duration>, skew_seconds: Option<f64>) {
+        self.push(&family::PEER_UP, &[peer], truth(up));
+        if let Some(silent) = silent {
+            self.push(&family::PEER_SILENCE, &[peer], silent.as_secs_f64());
+        }
+        if let Some(skew) = skew_seconds {
+            self.push(&family::PEER_SKEW, &[peer], skew);
+        }
+    }
+
+    /// When a certificate expires, in seconds since 1970.
+    pub fn certificate(&mut self, certificate: &str, expires_unix_seconds: i64) {
+        self.push(&family::CERTIFICATE_EXPIRY, &[certificate], expires_unix_seconds as f64);
+    }
+
+    /// A zone in use.
+    pub fn zone(&mut self, zone: &str, serial: u32, records: usize) {
+        self.push(&family::ZONE_SERIAL, &[zone], f64::from(serial));
+        self.push(&family::ZONE_RECORDS, &[zone], records as f64);
+    }
+
+    /// A counter of the kernel for `ipv4` or `ipv6`.
+    pub fn kernel_udp(&mut self, ip_family: &str, counter: KernelUdp, value: u64) {
+        self.push(&family::KERNEL_UDP, &[ip_family, counter.as_str()], value as f64);
+    }
+
+    /// Queries dropped for want of room in the receive buffers of one listening address.
+    pub fn socket_drops(&mut self, address: &str, value: u64) {
+        self.push(&family::SOCKET_DROPS, &[address], value as f64);
+    }
+
+    /// One series per availability, of which one is 1.
+    fn states(&mut self, family: &'static Family, object: &[&str], availability: Availability) {
+        for (state, text) in AVAILABILITIES {
+            let values: Vec<&str> = object.iter().copied().chain([text]).collect();
+            self.push(family, &values, truth(state == availability));
+        }
+    }
+
+    fn push(&mut self, family: &'static Family, values: &[&str], value: f64) {
+        let at = self.families.iter().position(|(name, _)| *name == family.name).unwrap_or_else(|| {
+            self.families.push((family.name, Vec::new()));
+            self.families.len() - 1
+        });
+        match self.families.get_mut(at) {
+            Some((_, samples)) if samples.len() < SERIES_MAX => samples.push(family.sample(values, value)),
+            _ => self.left_out += 1,
+        }
+    }
+
+    /// The metrics a scrape can hold, for their descriptions.
+    pub(super) const FAMILIES: [&'static Family; 15] = [
+        &family::VIRTUAL_SERVER_AVAILABILITY,
+        &family::VIRTUAL_SERVER_ENABLED,
+        &family::REPORT_AGE,
+        &family::MEMBER_AVAILABILITY,
+        &family::MEMBER_ENABLED,
+        &family::POOL_AVAILABILITY,
+        &family::WIDE_IP_AVAILABILITY,
+        &family::PEER_UP,
+        &family::PEER_SILENCE,
+        &family::PEER_SKEW,
+        &family::CERTIFICATE_EXPIRY,
+        &family::ZONE_SERIAL,
+        &family::ZONE_RECORDS,
+        &family::KERNEL_UDP,
+        &family::SOCKET_DROPS,
+    ];
+
+    /// What was filled in, as the encoder wants it.
+    pub(super) fn into_families(self) -> Vec<MetricFamily> {
+        let declared = |name: &str| Self::FAMILIES.into_iter().find(|family| family.name == name);
+        let exported = self.families.into_iter().filter_map(|(name, samples)| Some(declared(name)?.export(samples)));
+        exported.collect()
+    }
+}
+
+/// A claim as a gauge: 1 when it holds.
+fn truth(claim: bool) -> f64 {
+    if claim { 1.0 } else { 0.0 }
+}
