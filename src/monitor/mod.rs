@@ -4,6 +4,14 @@
 //! - A probe that cannot be made for a reason of ours (no socket, no route table) is not a verdict on the target.
 //! - Bounded: every probe has a time-out, and the number under way at once is capped.
 
+mod connect;
+pub mod damping;
+pub mod hysteresis;
+mod probe;
+mod probe_http;
+mod probe_tls;
 mod spec;
 
-pub use spec::{Monitor, Probe};
+pub use probe::{ProbeResult, Prober};
+pub use probe_tls::Authorities;
+pub use spec::{Monitor, Probe, Tls};

@@ -1,0 +1,24 @@
+//! Helpers that integration tests share.
+
+#![allow(dead_code, reason = "each test program uses the helpers it needs")]
+
+use std::path::{Path, PathBuf};
+
+/// Finds a Debian program that a test needs. When it is absent the test skips, unless `FAIRLEAD_REQUIRE_TOOLS=1` makes
+/// that a failure.
+pub fn tool(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from));
+    let found = folders.map(|folder| folder.join(name)).find(|file| is_program(file));
+    if found.is_none() {
+        let required = std::env::var_os("FAIRLEAD_REQUIRE_TOOLS").is_some_and(|value| value == "1");
+        assert!(!required, "{name} is not installed and FAIRLEAD_REQUIRE_TOOLS=1");
+        eprintln!("skipped: {name} is not installed");
+    }
+    found
+}
+
+fn is_program(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
