@@ -7,10 +7,18 @@
 
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::as_conversions))]
 
+mod edns;
 mod key;
+mod map;
 mod name;
+mod query;
+mod reply;
 mod types;
 
+pub use edns::{ClientSubnet, Edns, option};
 pub use key::NameKey;
+pub use map::NameMap;
 pub use name::{MAX_NAME_LENGTH, Name, NameError};
+pub use query::{HEADER_LENGTH, Query, Refusal, Silence};
+pub use reply::{Ending, Full, Mark, Owner, Reply, Section, Suffixes, UDP_PAYLOAD};
 pub use types::{Class, Opcode, ParseTypeError, Rcode, RecordType};
