@@ -10,5 +10,5 @@ mod pages;
 mod server;
 
 pub use limits::Limits;
-pub use pages::{Explain, ExplainQuery, Pages, Readiness};
+pub use pages::{Content, Explain, ExplainQuery, Page, Pages, Readiness};
 pub use server::{Admin, AdminError};

@@ -1,6 +1,7 @@
 //! The pages and where their content comes from.
 
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Json;
@@ -14,22 +15,26 @@ use serde_json::{Value, json};
 
 use super::Limits;
 
-/// What the pages say, as functions of the parts that know it. Each must return quickly and never block.
+/// Content that is being put together.
+pub type Content<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// Puts the content of one page together.
+pub type Page<T> = Box<dyn Fn() -> Content<T> + Send + Sync>;
+/// Makes the answer of `/api/v1/explain`; the error says what was wrong with the question.
+pub type Explain = Box<dyn Fn(ExplainQuery) -> Content<Result<Value, String>> + Send + Sync>;
+
+/// What the pages say, as functions of the parts that know it. They run on the admin thread and must not block it.
 pub struct Pages {
     /// Every metric in Prometheus' text format.
-    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+    pub metrics: Page<String>,
     /// Whether the process can do its work.
-    pub readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
+    pub readiness: Page<Readiness>,
     /// The state of every object.
-    pub status: Box<dyn Fn() -> Value + Send + Sync>,
-    /// The decision for one question, with its reasons; the error says what was wrong with the question.
-    pub explain: Box<Explain>,
+    pub status: Page<Value>,
+    /// The decision for one question, with its reasons.
+    pub explain: Explain,
     /// The peers of the mesh.
-    pub mesh: Box<dyn Fn() -> Value + Send + Sync>,
+    pub mesh: Page<Value>,
 }
-
-/// Makes the answer of `/api/v1/explain`.
-pub type Explain = dyn Fn(&ExplainQuery) -> Result<Value, String> + Send + Sync;
 
 /// Whether the process can do its work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +80,7 @@ pub(super) fn router(pages: Pages, limits: &Limits) -> Router {
 }
 
 async fn readyz(State(pages): State<Arc<Pages>>) -> Response {
-    match (pages.readiness)() {
+    match (pages.readiness)().await {
         Readiness::Ready => "ready\n".into_response(),
         Readiness::Waiting(lines) => {
             let text = lines.iter().fold("not ready\n".to_owned(), |text, line| format!("{text}waiting for {line}\n"));
@@ -85,20 +90,20 @@ async fn readyz(State(pages): State<Arc<Pages>>) -> Response {
 }
 
 async fn metrics(State(pages): State<Arc<Pages>>) -> Response {
-    ([(header::CONTENT_TYPE, METRICS_TYPE)], (pages.metrics)()).into_response()
+    ([(header::CONTENT_TYPE, METRICS_TYPE)], (pages.metrics)().await).into_response()
 }
 
 async fn status(State(pages): State<Arc<Pages>>) -> Json<Value> {
-    Json((pages.status)())
+    Json((pages.status)().await)
 }
 
 async fn explain(State(pages): State<Arc<Pages>>, Query(query): Query<ExplainQuery>) -> Response {
-    match (pages.explain)(&query) {
+    match (pages.explain)(query).await {
         Ok(explanation) => Json(explanation).into_response(),
         Err(wrong) => (StatusCode::BAD_REQUEST, Json(json!({ "error": wrong }))).into_response(),
     }
 }
 
 async fn mesh(State(pages): State<Arc<Pages>>) -> Json<Value> {
-    Json((pages.mesh)())
+    Json((pages.mesh)().await)
 }

@@ -125,11 +125,14 @@ mod tests {
 
     fn start(readiness: Readiness, limits: Limits) -> Admin {
         let pages = Pages {
-            metrics: Box::new(|| "fairlead_up 1\n".into()),
-            readiness: Box::new(move || readiness.clone()),
-            status: Box::new(|| json!({"node": "ns1"})),
-            explain: Box::new(|query| if query.name == "bad" { Err("no".into()) } else { Ok(json!(query.client)) }),
-            mesh: Box::new(|| json!([])),
+            metrics: Box::new(|| Box::pin(async { "fairlead_up 1\n".to_owned() })),
+            readiness: Box::new(move || Box::pin(std::future::ready(readiness.clone()))),
+            status: Box::new(|| Box::pin(async { json!({"node": "ns1"}) })),
+            explain: Box::new(|query| {
+                let said = if query.name == "bad" { Err("no".into()) } else { Ok(json!(query.client)) };
+                Box::pin(std::future::ready(said))
+            }),
+            mesh: Box::new(|| Box::pin(async { json!([]) })),
         };
         Admin::start("127.0.0.1:0".parse().unwrap(), pages, limits).unwrap()
     }

@@ -3,9 +3,11 @@
 //! A file is written beside its final name, flushed to disk and renamed: after a crash at any point the old or the new
 //! one is there, never half of one. Both carry a version. Times in them are wall-clock milliseconds since 1970.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -34,32 +36,45 @@ pub struct SavedOverride {
     pub name: String,
     /// Whether it was enabled or disabled.
     pub enabled: bool,
-    /// When it was said.
-    pub set_unix_ms: u64,
     /// When it ends by itself; none when it stays until someone ends it.
     pub until_unix_ms: Option<u64>,
+    /// How long it had to go when it was written: it never lasts longer than this, wherever the wall clock jumps.
+    pub remaining_ms: Option<u64>,
     /// Why, as the person wrote it.
     pub reason: String,
 }
 
-/// The last word of one source on one virtual server, as kept.
+/// What was last known of the world.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SavedHealth {
+    /// The last verdict on each virtual server.
+    pub verdicts: Vec<SavedVerdict>,
+    /// What each agent last listed, by server.
+    pub inventories: BTreeMap<String, Vec<SavedVirtualServer>>,
+}
+
+/// The last verdict on one virtual server, as kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedVerdict {
     /// The server's name.
     pub server: String,
     /// The virtual server's name on it.
     pub virtual_server: String,
-    /// Its address when an agent told it and no configuration does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<std::net::SocketAddr>,
-    /// Who said so: `monitor`, `agent` or `peer NAME`.
-    pub source: String,
-    /// `available`, `unavailable`, `offline` or `unknown`.
+    /// `available`, `unavailable` or `offline`.
     pub availability: String,
     /// Why.
     pub reason: String,
-    /// When it was received.
-    pub reported_unix_ms: u64,
+    /// Who said so: `monitor`, `agent` or `peer NAME`.
+    pub source: String,
+}
+
+/// A virtual server that an agent listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedVirtualServer {
+    /// Its name.
+    pub name: String,
+    /// What clients are given.
+    pub address: SocketAddr,
 }
 
 /// Why the state folder could not be used.
@@ -81,16 +96,17 @@ enum Cause {
     TooLarge(u64),
 }
 
-#[derive(Serialize)]
-struct Written<'a, T> {
+/// A file: its version and what it keeps.
+#[derive(Serialize, Deserialize)]
+struct Versioned<T> {
     version: u32,
-    items: &'a [T],
+    content: T,
 }
 
+/// The part of a file that every version has.
 #[derive(Deserialize)]
-struct Read<T> {
+struct Header {
     version: u32,
-    items: Vec<T>,
 }
 
 impl Store {
@@ -114,43 +130,38 @@ impl Store {
         self.save("overrides.json", overrides)
     }
 
-    /// The last verdicts; empty when there are none.
-    pub fn load_verdicts(&self) -> Result<Vec<SavedVerdict>, StateError> {
-        self.load("verdicts.json")
+    /// What was last known of the world; empty when nothing was.
+    pub fn load_health(&self) -> Result<SavedHealth, StateError> {
+        self.load("health.json")
     }
 
-    /// Keeps the last verdicts. Returns once they are on the disk.
-    pub fn save_verdicts(&self, verdicts: &[SavedVerdict]) -> Result<(), StateError> {
-        self.save("verdicts.json", verdicts)
+    /// Keeps what is known of the world. Returns once it is on the disk.
+    pub fn save_health(&self, health: &SavedHealth) -> Result<(), StateError> {
+        self.save("health.json", health)
     }
 
-    fn load<T: DeserializeOwned>(&self, file: &str) -> Result<Vec<T>, StateError> {
+    fn load<T: DeserializeOwned + Default>(&self, file: &str) -> Result<T, StateError> {
         let path = self.folder.join(file);
         let fail = |cause| StateError { doing: "reading", path: path.clone(), cause };
         let text = match fs::metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(T::default()),
             Err(error) => return Err(fail(Cause::Io(error))),
             Ok(metadata) if metadata.len() > FILE_SIZE_MAX => return Err(fail(Cause::TooLarge(metadata.len()))),
             Ok(_) => fs::read(&path).map_err(|error| fail(Cause::Io(error)))?,
         };
-        // The version is read first: what a newer version wrote need not fit our items.
-        #[derive(Deserialize)]
-        struct Header {
-            version: u32,
-        }
+        // The version is read first: what a newer version wrote need not fit our content.
         let header: Header = serde_json::from_slice(&text).map_err(|error| fail(Cause::Damaged(error)))?;
         if header.version > VERSION {
             return Err(fail(Cause::Newer(header.version)));
         }
-        let read: Read<T> = serde_json::from_slice(&text).map_err(|error| fail(Cause::Damaged(error)))?;
-        debug_assert!(read.version <= VERSION);
-        Ok(read.items)
+        let read: Versioned<T> = serde_json::from_slice(&text).map_err(|error| fail(Cause::Damaged(error)))?;
+        Ok(read.content)
     }
 
-    fn save<T: Serialize>(&self, file: &str, items: &[T]) -> Result<(), StateError> {
+    fn save<T: Serialize + ?Sized>(&self, file: &str, content: &T) -> Result<(), StateError> {
         let path = self.folder.join(file);
         let fail = |cause| StateError { doing: "writing", path: path.clone(), cause };
-        let text = serde_json::to_vec_pretty(&Written { version: VERSION, items })
+        let text = serde_json::to_vec_pretty(&Versioned { version: VERSION, content })
             .map_err(|error| fail(Cause::Damaged(error)))?;
         write_atomically(&path, &text).map_err(|error| fail(Cause::Io(error)))
     }
@@ -209,8 +220,8 @@ mod tests {
             kind: "server".into(),
             name: name.into(),
             enabled: false,
-            set_unix_ms: 1,
             until_unix_ms: Some(2),
+            remaining_ms: Some(1),
             reason: "kernel".into(),
         }
     }
@@ -223,7 +234,7 @@ mod tests {
         store.save_overrides(&[row("a"), row("b")]).unwrap();
         store.save_overrides(&[row("c")]).unwrap();
         assert_eq!(store.load_overrides().unwrap(), [row("c")]);
-        assert_eq!(store.load_verdicts().unwrap(), []);
+        assert_eq!(store.load_health().unwrap(), SavedHealth::default());
     }
 
     #[test]
@@ -231,7 +242,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         store.save_overrides(&[row("a")]).unwrap();
-        fs::write(folder.path().join("overrides.tmp"), b"{\"version\":1,\"items\":[{\"ki").unwrap();
+        fs::write(folder.path().join("overrides.tmp"), b"{\"version\":1,\"content\":[{\"ki").unwrap();
         assert_eq!(store.load_overrides().unwrap(), [row("a")]);
         store.save_overrides(&[row("b")]).unwrap();
         assert_eq!(store.load_overrides().unwrap(), [row("b")]);
@@ -241,7 +252,7 @@ mod tests {
     fn damage_and_newer_versions_are_refused_in_words() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        for (text, expected) in [("{", "remove the file"), (r#"{"version":9,"items":{"new":1}}"#, "newer fairlead")] {
+        for (text, expected) in [("{", "remove the file"), (r#"{"version":9,"content":{"new":1}}"#, "newer fairlead")] {
             fs::write(folder.path().join("overrides.json"), text).unwrap();
             let error = store.load_overrides().unwrap_err().to_string();
             assert!(error.contains(expected) && error.contains("overrides.json"), "{error}");
