@@ -5,6 +5,7 @@
 //! - A failed reload leaves the running node exactly as it was.
 //! - Any task that ends by itself ends the process, with its name in the log.
 
+pub mod backend;
 pub mod clock;
 pub mod control;
 pub mod state;
