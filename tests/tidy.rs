@@ -1,5 +1,7 @@
 //! The style of this tree as a test: layers, purity, sizes and openings of files.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot read the tree shall fail")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
