@@ -5,10 +5,13 @@
 //! - A disabled member is never answered, in any state of health or staleness.
 //! - Only `Tables` (precomputed by the publisher) is read to decide; the health source does not matter here.
 
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::as_conversions))]
+
+mod discover;
 mod model;
 
+pub use crate::status::Ageing;
 pub use model::{
-    Ageing, Datacenter, DatacenterId, Discovery, Member, MemberTarget, Model, OnUnknown, Pattern, Pool, PoolId,
-    PoolMethod, PoolReference, Server, ServerId, VirtualServer, VirtualServerId, WhenAllDown, WideIp, WideIpId,
-    WideIpMethod,
+    Datacenter, DatacenterId, Discovery, Member, MemberTarget, Model, OnUnknown, Pattern, Pool, PoolId, PoolMethod,
+    PoolReference, Server, ServerId, VirtualServer, VirtualServerId, WhenAllDown, WideIp, WideIpId, WideIpMethod,
 };

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::wire::{Name, Rcode, RecordType};
 
@@ -264,13 +263,4 @@ pub enum WhenAllDown {
     ReturnToDns,
     /// No reply.
     Drop,
-}
-
-/// How verdicts age, as multiples of the report interval (defaults: fresh to 3 intervals, stale to 10).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ageing {
-    /// Up to this age a report is used fully.
-    pub fresh: Duration,
-    /// Up to this age availability is kept and measurements no longer count; after it the verdict has expired.
-    pub stale: Duration,
 }
