@@ -63,27 +63,36 @@ impl Name {
     /// # Errors
     /// The first rule of RFC 1035 §5.1 and §2.3.4 that the text breaks.
     pub fn parse(text: &str, origin: Option<&Self>) -> Result<Self, NameError> {
-        let mut wire = Vec::with_capacity(text.len() + 2);
-        if text == "@"
-            && let Some(origin) = origin
-        {
-            return Ok(origin.clone());
+        let mut wire = Vec::with_capacity(text.len() + 2 + origin.map_or(0, |origin| origin.0.len()));
+        Self::append_text(text.as_bytes(), origin, &mut wire)?;
+        Ok(Self(wire.into_boxed_slice()))
+    }
+
+    /// Appends the wire form of a name in text to `wire`, by the rules of [`parse`](Self::parse), without allocation
+    /// of its own. After an error the tail of `wire` is of no use.
+    ///
+    /// # Errors
+    /// The first rule of RFC 1035 §5.1 and §2.3.4 that the text breaks.
+    pub fn append_text(text: &[u8], origin: Option<&Self>, wire: &mut Vec<u8>) -> Result<(), NameError> {
+        let start = wire.len();
+        match (text, origin) {
+            (b"@", Some(origin)) => {
+                wire.extend_from_slice(&origin.0);
+                return Ok(());
+            }
+            (b".", _) => {
+                wire.push(0);
+                return Ok(());
+            }
+            (b"", _) => return Err(NameError::Empty),
+            _ => {}
         }
-        if text == "." {
-            return Ok(Self::root());
-        }
-        if text.is_empty() {
-            return Err(NameError::Empty);
-        }
-        let absolute = read_labels(text, &mut wire)?;
+        let absolute = read_labels(text, wire)?;
         match origin {
             Some(origin) if !absolute => wire.extend_from_slice(&origin.0),
             _ => wire.push(0),
         }
-        if wire.len() > MAX_NAME_LENGTH {
-            return Err(NameError::TooLong);
-        }
-        Ok(Self(wire.into_boxed_slice()))
+        if wire.len() - start > MAX_NAME_LENGTH { Err(NameError::TooLong) } else { Ok(()) }
     }
 
     /// Reads the uncompressed name at the start of `wire`; the caller goes on behind `name.as_wire().len()` octets.
@@ -195,33 +204,46 @@ impl Name {
 }
 
 /// Appends the labels of `text` to `wire`; says whether a final dot made it absolute.
-fn read_labels(text: &str, wire: &mut Vec<u8>) -> Result<bool, NameError> {
-    let mut characters = text.chars();
-    let mut start = wire.len();
-    wire.push(0);
-    let mut absolute = false;
-    while let Some(character) = characters.next() {
-        absolute = false;
-        let octet = match character {
-            '.' => {
-                close_label(wire, start)?;
-                start = wire.len();
-                wire.push(0);
-                absolute = true;
-                continue;
+fn read_labels(text: &[u8], wire: &mut Vec<u8>) -> Result<bool, NameError> {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let start = wire.len();
+        wire.push(0);
+        loop {
+            let run = rest.iter().position(|octet| !is_plain(*octet)).unwrap_or(rest.len());
+            let (plain, tail) = rest.split_at_checked(run).unwrap_or((rest, &[]));
+            wire.extend_from_slice(plain);
+            match tail.split_first() {
+                None => {
+                    close_label(wire, start)?;
+                    return Ok(false);
+                }
+                Some((b'.', tail)) => {
+                    close_label(wire, start)?;
+                    rest = tail;
+                    break;
+                }
+                Some((b'\\', tail)) => {
+                    let (octet, tail) = read_escape(tail)?;
+                    wire.push(octet);
+                    rest = tail;
+                }
+                Some(_) => return Err(NameError::BadCharacter(first_character(tail))),
             }
-            '\\' => read_escape(&mut characters)?,
-            '!'..='~' => u8::try_from(character).map_err(|_| NameError::BadCharacter(character))?,
-            other => return Err(NameError::BadCharacter(other)),
-        };
-        wire.push(octet);
+        }
     }
-    if absolute {
-        wire.pop();
-    } else {
-        close_label(wire, start)?;
-    }
-    Ok(absolute)
+    Ok(true)
+}
+
+/// Whether an octet of a name's text stands for itself.
+const fn is_plain(octet: u8) -> bool {
+    matches!(octet, b'!'..=b'~') && octet != b'.' && octet != b'\\'
+}
+
+/// The character that `text` starts with, for a message.
+fn first_character(text: &[u8]) -> char {
+    let head = text.get(..4).unwrap_or(text);
+    String::from_utf8_lossy(head).chars().next().unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
 /// Writes the length of the label that starts at `start` and ends where `wire` ends.
@@ -240,17 +262,18 @@ fn close_label(wire: &mut [u8], start: usize) -> Result<(), NameError> {
 }
 
 /// Reads what follows a backslash: three digits, or one character that stands for itself (RFC 1035 §5.1).
-fn read_escape(characters: &mut std::str::Chars<'_>) -> Result<u8, NameError> {
-    let first = characters.next().ok_or(NameError::BadEscape)?;
-    let Some(hundreds) = first.to_digit(10) else {
-        return u8::try_from(first).ok().filter(u8::is_ascii).ok_or(NameError::BadCharacter(first));
-    };
-    let mut value = hundreds;
-    for _ in 0..2 {
-        let digit = characters.next().and_then(|c| c.to_digit(10)).ok_or(NameError::BadEscape)?;
-        value = value * 10 + digit;
+/// Gives the octet and what is behind it.
+fn read_escape(text: &[u8]) -> Result<(u8, &[u8]), NameError> {
+    match text {
+        [a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] => {
+            let digits = [a, b, c].map(|digit| u16::from(*digit - b'0'));
+            let value = digits.iter().fold(0, |value, digit| value * 10 + digit);
+            u8::try_from(value).map(|octet| (octet, rest)).map_err(|_| NameError::BadEscape)
+        }
+        [] | [b'0'..=b'9', ..] => Err(NameError::BadEscape),
+        [octet, rest @ ..] if octet.is_ascii() => Ok((*octet, rest)),
+        _ => Err(NameError::BadCharacter(first_character(text))),
     }
-    u8::try_from(value).map_err(|_| NameError::BadEscape)
 }
 
 /// Writes one label in presentation form.
