@@ -9,6 +9,20 @@
 
 mod builder;
 mod lookup;
+mod master_token;
+pub mod octodns;
+pub mod rdata;
+mod rdata_bitmap;
+mod rdata_codec;
+mod rdata_gateway;
+mod rdata_layout;
+mod rdata_location;
+mod rdata_prefix;
+mod rdata_print;
+mod rdata_service;
+mod rdata_text;
+mod rdata_time;
+mod rdata_wire;
 mod record;
 mod shard;
 mod tree;
