@@ -7,11 +7,17 @@
 mod connect;
 pub mod damping;
 pub mod hysteresis;
+mod plan;
 mod probe;
 mod probe_http;
 mod probe_tls;
+mod schedule;
 mod spec;
+mod target;
+mod timetable;
 
 pub use probe::{ProbeResult, Prober};
 pub use probe_tls::Authorities;
+pub use schedule::{CONCURRENCY_DEFAULT, Schedule, ScheduleCounters, ScheduleOptions};
 pub use spec::{Monitor, Probe, Tls};
+pub use target::Target;
