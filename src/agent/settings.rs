@@ -27,6 +27,9 @@ pub enum SourceSettings {
         socket: PathBuf,
         /// How often it is read. Default 1 s.
         interval: Duration,
+        /// HAProxy's configuration file or folder, which tells a frontend's backends and addresses; found through the
+        /// running process when not given.
+        configuration: Option<PathBuf>,
         /// The frontends to report, with the address clients are given; all frontends with a bind address when empty.
         frontends: Vec<LocalVirtualServer>,
     },
@@ -46,6 +49,8 @@ pub struct LocalVirtualServer {
     pub address: SocketAddr,
     /// The address probed when it is not the same.
     pub probe_address: Option<SocketAddr>,
+    /// The HAProxy backends behind it; found in HAProxy's configuration when empty.
+    pub backends: Vec<Arc<str>>,
     /// The monitors that watch it (static virtual servers).
     pub monitors: Vec<Monitor>,
 }
