@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::answer::{Chaos, SyntheticZone, Unmatched};
 use crate::monitor::Monitor;
 use crate::wideip::{Ageing, Model, VirtualServerId};
-use crate::wire::Name;
 use crate::{listener, mesh, topology, zone};
 
 /// A DNS node's configuration with every reference resolved and every range checked.
@@ -54,40 +54,6 @@ pub struct Config {
     pub watch: bool,
     /// Every file that was read, for watching.
     pub files: Vec<PathBuf>,
-}
-
-/// What becomes of a name under no zone and no wide IP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Unmatched {
-    /// NXDOMAIN.
-    #[default]
-    NxDomain,
-    /// REFUSED.
-    Refused,
-    /// No reply.
-    Drop,
-}
-
-/// The SOA and NS of a zone that exists only because a wide IP stands in none.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SyntheticZone {
-    /// The name servers; the first is the SOA's MNAME.
-    pub name_servers: Vec<Name>,
-    /// Their IPv4 addresses are not known here; the SOA's RNAME.
-    pub contact: Name,
-    /// The TTL of SOA and NS, in seconds.
-    pub ttl_seconds: u32,
-    /// The SOA's minimum: how long negative answers are cached, in seconds.
-    pub negative_ttl_seconds: u32,
-}
-
-/// Answers in class CHAOS; refused where none.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Chaos {
-    /// `version.bind` and `version.server`.
-    pub version: Option<String>,
-    /// `id.server` and `hostname.bind`; also NSID.
-    pub id: Option<String>,
 }
 
 /// MaxMind databases as bytes.

@@ -3,7 +3,7 @@
 use super::edns::ClientSubnet;
 use super::key::NameKey;
 use super::query::{HEADER_LENGTH, Query};
-use super::types::{Rcode, RecordType};
+use super::types::{Class, Rcode, RecordType};
 
 /// The UDP payload we offer and never exceed (DNS flag day 2020; RFC 9715 §3.2 allows no more than 1400).
 pub const UDP_PAYLOAD: u16 = 1232;
@@ -51,6 +51,11 @@ pub enum Owner<'k> {
     Suffix(&'k NameKey, usize),
 }
 
+impl Owner<'_> {
+    /// The name asked for, which stands right behind the header.
+    pub const QUESTION: Self = Self::At(12);
+}
+
 /// The section a record goes to; they are written in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Section {
@@ -79,6 +84,8 @@ pub struct Reply<'a> {
     counts: [u16; 3],
     suffixes: &'a mut Suffixes,
     question: &'a NameKey,
+    /// The class of the records: CHAOS when that was asked for, else IN.
+    class: Class,
 }
 
 /// What the header and OPT say when the reply is finished.
@@ -114,7 +121,8 @@ impl<'a> Reply<'a> {
             to.copy_from_slice(from);
         }
         let limit = limit.min(out.len()).saturating_sub(opt_octets(query, nsid_octets));
-        Self { out, at: end, limit, counts: [0; 3], suffixes, question }
+        let class = if query.class == Class::CH { Class::CH } else { Class::IN };
+        Self { out, at: end, limit, counts: [0; 3], suffixes, question, class }
     }
 
     /// Where the next octet goes.
@@ -139,7 +147,7 @@ impl<'a> Reply<'a> {
         self.suffixes.count = mark.suffixes;
     }
 
-    /// Writes a record of class IN. `scratch` is overwritten where names in RDATA are compressed (RFC 3597 §4).
+    /// Writes a record. `scratch` is overwritten where names in RDATA are compressed (RFC 3597 §4).
     /// Returns where its RDATA starts.
     ///
     /// # Errors
@@ -161,16 +169,17 @@ impl<'a> Reply<'a> {
             Owner::Suffix(key, label) => self.name(key, label, key.suffix(label))?,
         }
         let [t0, t1] = record_type.0.to_be_bytes();
+        let [c0, c1] = self.class.0.to_be_bytes();
         let [a, b, c, d] = ttl.to_be_bytes();
         let start = self.at + 10;
         match names_to_compress(record_type) {
             None => {
                 let [l0, l1] = u16::try_from(rdata.len()).map_err(|_| Full)?.to_be_bytes();
-                self.put(&[t0, t1, 0, 1, a, b, c, d, l0, l1])?;
+                self.put(&[t0, t1, c0, c1, a, b, c, d, l0, l1])?;
                 self.put(rdata)?;
             }
             Some((fixed, names)) => {
-                self.put(&[t0, t1, 0, 1, a, b, c, d, 0, 0])?;
+                self.put(&[t0, t1, c0, c1, a, b, c, d, 0, 0])?;
                 self.compressed(rdata, fixed, names, scratch, seed)?;
                 let length = u16::try_from(self.at - start).map_err(|_| Full)?;
                 if let Some(slot) = self.out.get_mut(start - 2..start) {

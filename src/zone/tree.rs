@@ -107,6 +107,12 @@ impl Zone {
         self.node(key, 0)?.rrset(record_type)
     }
 
+    /// The RRset of that type at the suffix of `key` that starts at `label`, whatever stands above it.
+    #[inline]
+    pub fn rrset_at(&self, key: &NameKey, label: usize, record_type: RecordType) -> Option<Rrset<'_>> {
+        self.node(key, label)?.rrset(record_type)
+    }
+
     /// The RRset of that type at the apex.
     pub fn apex_rrset(&self, record_type: RecordType) -> Option<Rrset<'_>> {
         self.rrset(&NameKey::new(&self.apex, self.seed), record_type)

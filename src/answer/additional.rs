@@ -1,0 +1,80 @@
+//! Addresses that save the resolver a query: of name servers, mail exchangers and services whose names are ours.
+
+use super::snapshot::Snapshot;
+use super::worker::Room;
+use crate::wire::{Full, Owner, RecordType, Reply, Section};
+use crate::zone::Rrset;
+
+/// The most names of one RRset that addresses are added for (BIND adds none beyond 13).
+const NAMES_MAX: usize = 13;
+
+/// Adds the addresses of the names in `rrset` as far as they fit and are ours.
+pub(super) fn add(reply: &mut Reply<'_>, snapshot: &Snapshot, room: &mut Room, rrset: Rrset<'_>) {
+    let Some(before) = octets_before_name(rrset.record_type) else { return };
+    for rdata in rrset.rdatas().take(NAMES_MAX) {
+        let mark = reply.mark();
+        if addresses(reply, snapshot, room, rdata.get(before..).unwrap_or(&[])).is_err() {
+            // What does not fit is left out; nobody depends on it.
+            reply.rewind(mark);
+            return;
+        }
+    }
+}
+
+/// Adds the addresses of a cut's name servers. Those below the cut cannot be found without it, so they must fit
+/// (RFC 9471 §3.1); the others are added as far as they fit.
+pub(super) fn glue(
+    reply: &mut Reply<'_>,
+    snapshot: &Snapshot,
+    room: &mut Room,
+    name_servers: Rrset<'_>,
+    cut: &[u8],
+) -> Result<(), Full> {
+    for needed in [true, false] {
+        for rdata in name_servers.rdatas().filter(|rdata| is_below(rdata, cut) == needed) {
+            let mark = reply.mark();
+            if addresses(reply, snapshot, room, rdata).is_err() {
+                reply.rewind(mark);
+                return if needed { Err(Full) } else { Ok(()) };
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the name (wire form) is `cut` (lower case) or below it.
+fn is_below(name: &[u8], cut: &[u8]) -> bool {
+    let mut rest = name;
+    while rest.len() > cut.len() {
+        let Some((length, tail)) = rest.split_first() else { return false };
+        rest = tail.get(usize::from(*length)..).unwrap_or(&[]);
+    }
+    rest.eq_ignore_ascii_case(cut)
+}
+
+/// Writes A and AAAA of one name, if we have them.
+fn addresses(reply: &mut Reply<'_>, snapshot: &Snapshot, room: &mut Room, name: &[u8]) -> Result<(), Full> {
+    let Room { additional: key, scratch, .. } = room;
+    if !key.fill(name, snapshot.seed) {
+        return Ok(());
+    }
+    let Some((_, zone)) = snapshot.zones.longest(key, 0) else { return Ok(()) };
+    for record_type in [RecordType::A, RecordType::AAAA] {
+        let Some(rrset) = zone.rrset(key, record_type) else { continue };
+        for rdata in rrset.rdatas() {
+            let owner = Owner::Suffix(key, 0);
+            reply.record(Section::Additional, owner, record_type, rrset.ttl, rdata, scratch, snapshot.seed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where the name starts in the RDATA of the types that lead to a host.
+const fn octets_before_name(record_type: RecordType) -> Option<usize> {
+    match record_type {
+        RecordType::NS => Some(0),
+        RecordType::MX | RecordType::SVCB | RecordType::HTTPS => Some(2),
+        RecordType::SRV => Some(6),
+        _ => None,
+    }
+}

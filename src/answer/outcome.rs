@@ -1,0 +1,53 @@
+//! What became of a packet, as listeners count it.
+
+use crate::wire::{Rcode, RecordType, Silence};
+
+/// How a query came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// A datagram: the reply is bounded by EDNS and may be truncated.
+    Udp,
+    /// A TCP stream.
+    Tcp,
+}
+
+/// What the reply was taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AnswerSource {
+    /// A wide IP decided it.
+    WideIp,
+    /// A static zone.
+    Zone,
+    /// Neither: refused, malformed, unmatched, or our own names in class CHAOS.
+    None,
+}
+
+/// What became of one packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Octets of the reply in the output buffer; 0 when no reply is sent.
+    pub length: usize,
+    /// The reply's response code.
+    pub rcode: Rcode,
+    /// The type asked for; none when no question could be read.
+    pub record_type: Option<RecordType>,
+    /// What the reply was taken from.
+    pub source: AnswerSource,
+    /// Whether the reply was cut to fit and carries TC.
+    pub truncated: bool,
+    /// Why nothing is sent although nothing was configured to be dropped.
+    pub silence: Option<Silence>,
+}
+
+impl Outcome {
+    pub(super) const fn silent(silence: Option<Silence>) -> Self {
+        Self {
+            length: 0,
+            rcode: Rcode::NOERROR,
+            record_type: None,
+            source: AnswerSource::None,
+            truncated: false,
+            silence,
+        }
+    }
+}

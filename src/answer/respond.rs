@@ -1,0 +1,358 @@
+//! The one entry: a packet in, a reply out.
+
+use std::net::SocketAddr;
+
+use super::chaos;
+use super::outcome::{AnswerSource, Outcome, Transport};
+use super::resolve::{Resolution, Resolver};
+use super::snapshot::Snapshot;
+use super::worker::Worker;
+use crate::wire::{Class, Ending, Opcode, Query, Rcode, RecordType, Refusal, Reply, Silence, UDP_PAYLOAD};
+
+/// Answers one packet into `out`, which should take 65,535 octets for TCP and at least 1,232 for UDP.
+///
+/// Never fails: what cannot be answered gets a response code, or silence where a reply would do harm.
+pub fn respond(
+    snapshot: &Snapshot,
+    worker: &mut Worker,
+    packet: &[u8],
+    source: SocketAddr,
+    transport: Transport,
+    out: &mut [u8],
+) -> Outcome {
+    if source.port() == 0 {
+        return Outcome::silent(Some(Silence::SourcePortZero));
+    }
+    let Worker { question, alias, suffixes, room } = worker;
+    let (query, refused) = match Query::parse(packet, question, snapshot.seed) {
+        Ok(query) => (query, refusal(&query)),
+        Err(Refusal::Reply(rcode, query)) => (query, Some(rcode)),
+        Err(Refusal::Silent(silence)) => return Outcome::silent(Some(silence)),
+    };
+    let nsid = snapshot.settings.chaos.id.as_ref().map(String::as_bytes);
+    let limit = size_limit(&query, transport);
+    let mut reply = Reply::start(out, limit, packet, &query, question, suffixes, nsid.map_or(0, <[u8]>::len));
+    let start = reply.mark();
+    let resolved = match refused {
+        Some(rcode) => Ok(Resolution::refused(rcode)),
+        None if query.class == Class::CH => chaos::answer(&mut reply, question, &query, &snapshot.settings.chaos, room),
+        None => Resolver { snapshot, query: &query, room, question }.resolve(&mut reply, alias),
+    };
+    let truncated = resolved.is_err();
+    // A reply that does not fit says so and nothing else (RFC 2181 §9): no RRset is sent in part.
+    let resolution = resolved.unwrap_or_else(|cut| {
+        reply.rewind(start);
+        cut
+    });
+    let length = if resolution.silent {
+        0
+    } else {
+        let ending = Ending {
+            rcode: resolution.rcode,
+            authoritative: resolution.authoritative,
+            truncated,
+            scope: resolution.scope,
+            nsid,
+        };
+        reply.finish(&query, &ending)
+    };
+    let asked = query.question_end > crate::wire::HEADER_LENGTH;
+    Outcome {
+        length,
+        rcode: resolution.rcode,
+        record_type: asked.then_some(query.record_type),
+        source: resolution.source,
+        truncated,
+        silence: None,
+    }
+}
+
+/// The response code of a well-formed query that no data can answer.
+fn refusal(query: &Query) -> Option<Rcode> {
+    if query.edns.is_some_and(|edns| edns.version > 0) {
+        return Some(Rcode::BADVERS);
+    }
+    if query.opcode != Opcode::QUERY {
+        return Some(Rcode::NOTIMP);
+    }
+    match (query.class, query.record_type) {
+        (Class::CH, _) => None,
+        (Class::IN | Class::ANY, record_type) => match record_type {
+            // RFC 6891 §6.1.1 and RFC 8945 §4.2: these never stand alone in a question.
+            RecordType::OPT | RecordType::TSIG => Some(Rcode::FORMERR),
+            RecordType::AXFR | RecordType::IXFR | RecordType::TKEY => Some(Rcode::REFUSED),
+            RecordType::MAILA | RecordType::MAILB => Some(Rcode::NOTIMP),
+            _ => None,
+        },
+        _ => Some(Rcode::REFUSED),
+    }
+}
+
+/// The most octets the reply may take.
+fn size_limit(query: &Query, transport: Transport) -> usize {
+    match (transport, query.edns) {
+        (Transport::Tcp, _) => usize::from(u16::MAX),
+        (Transport::Udp, None) => 512,
+        (Transport::Udp, Some(edns)) => usize::from(edns.udp_size.min(UDP_PAYLOAD)),
+    }
+}
+
+impl Resolution {
+    const fn refused(rcode: Rcode) -> Self {
+        Self { rcode, source: AnswerSource::None, authoritative: false, scope: 0, silent: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use hickory_proto::op::Message;
+    use hickory_proto::serialize::binary::BinDecodable;
+
+    use super::super::{Settings, prepare_zones};
+    use super::*;
+    use crate::answer::{Chaos, SyntheticZone, Unmatched};
+    use crate::wire::Name;
+    use crate::zone::ZoneBuilder;
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    fn settings(unmatched: Unmatched) -> Settings {
+        Settings {
+            unmatched,
+            chaos: Chaos { version: None, id: Some("ns1".to_owned()) },
+            synthetic_zone: SyntheticZone {
+                name_servers: vec![name("ns1.example.net.")],
+                contact: name("dns.example.net."),
+                ttl_seconds: 3600,
+                negative_ttl_seconds: 30,
+            },
+        }
+    }
+
+    fn snapshot(unmatched: Unmatched) -> Snapshot {
+        let mut builder = ZoneBuilder::new(&name("example."), 7);
+        let mut add = |owner: &str, record_type, parts: &[&[u8]]| {
+            builder.add(&name(owner), record_type, 3600, &parts.concat()).unwrap();
+        };
+        let wire = |text: &str| name(text).as_wire().to_vec();
+        let numbers: Vec<u8> = [1_u32, 2, 3, 4, 60].iter().flat_map(|n| n.to_be_bytes()).collect();
+        add("example.", RecordType::SOA, &[&wire("ns.example."), &wire("dns.example."), &numbers]);
+        add("example.", RecordType::NS, &[&wire("ns.example.")]);
+        add("ns.example.", RecordType::A, &[&[192, 0, 2, 1]]);
+        add("www.example.", RecordType::A, &[&[192, 0, 2, 2]]);
+        add("mail.example.", RecordType::MX, &[&[0, 5], &wire("www.example.")]);
+        add("a.example.", RecordType::CNAME, &[&wire("b.example.")]);
+        add("b.example.", RecordType::CNAME, &[&wire("WWW.example.")]);
+        add("loop.example.", RecordType::CNAME, &[&wire("pool.example.")]);
+        add("pool.example.", RecordType::CNAME, &[&wire("loop.example.")]);
+        add("gone.example.", RecordType::CNAME, &[&wire("missing.example.")]);
+        add("out.example.", RecordType::CNAME, &[&wire("example.org.")]);
+        add("*.wild.example.", RecordType::A, &[&[192, 0, 2, 3]]);
+        add("moved.example.", RecordType::DNAME, &[&wire("wild.example.")]);
+        add("sub.example.", RecordType::NS, &[&wire("ns.sub.example.")]);
+        add("ns.sub.example.", RecordType::A, &[&[192, 0, 2, 4]]);
+        for i in 0..100 {
+            add("big.example.", RecordType::TXT, &[&[10], format!("{i:010}").as_bytes()]);
+        }
+        let long = format!("{0}.{0}.{0}.", "l".repeat(63));
+        add("long.example.", RecordType::DNAME, &[&wire(&long)]);
+        let settings = Arc::new(settings(unmatched));
+        let zones = prepare_zones(
+            vec![Arc::new(builder.finish())],
+            &[name("held.deep.example."), name("app.other.test."), name("www.app.other.test.")],
+            &settings.synthetic_zone,
+            7,
+        );
+        Snapshot::new(1, &zones, settings, 7)
+    }
+
+    fn query(question: &str, record_type: RecordType, class: u16, edns: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(!edns.is_empty())];
+        packet.extend_from_slice(name(question).as_wire());
+        packet.extend_from_slice(&record_type.0.to_be_bytes());
+        packet.extend_from_slice(&class.to_be_bytes());
+        packet.extend_from_slice(edns);
+        packet
+    }
+
+    /// The reply in one line: code, flags, and each section's records.
+    fn ask_packet(snapshot: &Snapshot, packet: &[u8], transport: Transport) -> String {
+        let mut out = [0; 65535];
+        let outcome =
+            respond(snapshot, &mut Worker::new(), packet, "192.0.2.9:5353".parse().unwrap(), transport, &mut out);
+        if outcome.length == 0 {
+            return "silence".to_owned();
+        }
+        let message = Message::from_bytes(&out[..outcome.length]).unwrap();
+        let mut text = format!("{:?}", outcome.rcode);
+        for (set, flag) in [(message.authoritative, " aa"), (message.truncation, " tc")] {
+            text += if set { flag } else { "" };
+        }
+        for (section, records) in [("an", &message.answers), ("au", &message.authorities), ("ad", &message.additionals)]
+        {
+            for record in records.iter() {
+                text +=
+                    &format!(" | {section} {} {} {} {}", record.name, record.ttl, record.record_type(), record.data);
+            }
+        }
+        text
+    }
+
+    fn check(question: &str, record_type: RecordType, expected: &str) {
+        let packet = query(question, record_type, 1, &[]);
+        assert_eq!(ask_packet(&snapshot(Unmatched::NxDomain), &packet, Transport::Udp), expected, "{question}");
+    }
+
+    const SOA: &str = "| au example. 60 SOA ns.example. dns.example. 1 2 3 4 60";
+
+    #[test]
+    fn data_comes_with_the_addresses_it_leads_to() {
+        check("www.example.", RecordType::A, "NOERROR aa | an www.example. 3600 A 192.0.2.2");
+        check(
+            "mail.example.",
+            RecordType::MX,
+            "NOERROR aa | an mail.example. 3600 MX 5 www.example. | ad www.example. 3600 A 192.0.2.2",
+        );
+        check(
+            "example.",
+            RecordType::NS,
+            "NOERROR aa | an example. 3600 NS ns.example. | ad ns.example. 3600 A 192.0.2.1",
+        );
+        check("any.wild.example.", RecordType::A, "NOERROR aa | an any.wild.example. 3600 A 192.0.2.3");
+    }
+
+    #[test]
+    fn rfc2308_3_negative_answers_carry_the_soa_at_its_minimum() {
+        check("none.example.", RecordType::A, &format!("NXDOMAIN aa {SOA}"));
+        check("www.example.", RecordType::AAAA, &format!("NOERROR aa {SOA}"));
+        check("deep.example.", RecordType::A, &format!("NOERROR aa {SOA}"));
+        check("held.deep.example.", RecordType::A, &format!("NOERROR aa {SOA}"));
+    }
+
+    #[test]
+    fn chains_are_followed_to_their_end() {
+        let chain = "NOERROR aa | an a.example. 3600 CNAME b.example. | an b.example. 3600 CNAME WWW.example. \
+                     | an WWW.example. 3600 A 192.0.2.2";
+        check("a.example.", RecordType::A, chain);
+        check("a.example.", RecordType::CNAME, "NOERROR aa | an a.example. 3600 CNAME b.example.");
+        check(
+            "gone.example.",
+            RecordType::A,
+            &format!("NXDOMAIN aa | an gone.example. 3600 CNAME missing.example. {SOA}"),
+        );
+        check("out.example.", RecordType::A, "NOERROR aa | an out.example. 3600 CNAME example.org.");
+        let looped =
+            "SERVFAIL aa | an loop.example. 3600 CNAME pool.example. | an pool.example. 3600 CNAME loop.example.";
+        check("loop.example.", RecordType::A, looped);
+    }
+
+    #[test]
+    fn rfc6672_3_1_dname_makes_a_cname() {
+        check(
+            "x.moved.example.",
+            RecordType::A,
+            "NOERROR aa | an moved.example. 3600 DNAME BHdpbGQHZXhhbXBsZQA= | an x.moved.example. 3600 CNAME x.wild.example. \
+             | an x.wild.example. 3600 A 192.0.2.3",
+        );
+        let long = "l".repeat(63);
+        let packet = query(&format!("{long}.long.example."), RecordType::A, 1, &[]);
+        let text = ask_packet(&snapshot(Unmatched::NxDomain), &packet, Transport::Udp);
+        assert!(text.starts_with("YXDOMAIN aa | an long.example. 3600 DNAME") && !text.contains(" CNAME"), "{text}");
+    }
+
+    #[test]
+    fn a_cut_is_referred_to_with_glue() {
+        check(
+            "host.sub.example.",
+            RecordType::A,
+            "NOERROR | au sub.example. 3600 NS ns.sub.example. | ad ns.sub.example. 3600 A 192.0.2.4",
+        );
+    }
+
+    #[test]
+    fn wide_ip_names_outside_all_zones_get_a_zone() {
+        let soa = "| au app.other.test. 30 SOA ns1.example.net. dns.example.net. 1 3600 600 1209600 30";
+        check("app.other.test.", RecordType::TXT, &format!("NOERROR aa {soa}"));
+        check("www.app.other.test.", RecordType::TXT, &format!("NOERROR aa {soa}"));
+        check("none.app.other.test.", RecordType::TXT, &format!("NXDOMAIN aa {soa}"));
+    }
+
+    #[test]
+    fn unmatched_names_follow_the_setting() {
+        let soa = "NXDOMAIN aa | au . 30 SOA ns1.example.net. dns.example.net. 1 3600 600 1209600 30";
+        let packet = query("www.elsewhere.", RecordType::A, 1, &[]);
+        let rows = [(Unmatched::NxDomain, soa), (Unmatched::Refused, "REFUSED"), (Unmatched::Drop, "silence")];
+        for (unmatched, expected) in rows {
+            assert_eq!(ask_packet(&snapshot(unmatched), &packet, Transport::Udp), expected);
+        }
+    }
+
+    #[test]
+    fn rfc2181_9_what_does_not_fit_is_truncated_whole() {
+        let snapshot = snapshot(Unmatched::NxDomain);
+        let opt = |size: u16| [&[0, 0, 41][..], &size.to_be_bytes(), &[0; 6]].concat();
+        let check = |edns: &[u8], transport, fits: bool| {
+            let text = ask_packet(&snapshot, &query("big.example.", RecordType::TXT, 1, edns), transport);
+            assert_eq!(text.starts_with("NOERROR aa tc"), !fits, "{text}");
+            assert_eq!(text.contains("| an "), fits, "{text}");
+        };
+        check(&[], Transport::Udp, false);
+        check(&opt(4096), Transport::Udp, false);
+        check(&opt(100), Transport::Udp, false);
+        check(&[], Transport::Tcp, true);
+    }
+
+    #[test]
+    fn chaos_and_other_classes() {
+        let snapshot = snapshot(Unmatched::NxDomain);
+        let ask = |question, record_type, class| {
+            ask_packet(&snapshot, &query(question, record_type, class, &[]), Transport::Udp)
+        };
+        assert_eq!(ask("ID.server.", RecordType::TXT, 3), "NOERROR aa | an ID.server. 0 TXT ns1");
+        assert_eq!(ask("version.bind.", RecordType::TXT, 3), "REFUSED");
+        assert_eq!(ask("www.example.", RecordType::A, 3), "REFUSED");
+        assert_eq!(ask("www.example.", RecordType::A, 4), "REFUSED");
+        assert_eq!(ask("www.example.", RecordType::A, 255), "NOERROR | an www.example. 3600 A 192.0.2.2");
+        assert_eq!(ask("example.", RecordType::AXFR, 1), "REFUSED");
+    }
+
+    #[test]
+    fn edns_is_answered_only_when_asked() {
+        let snapshot = snapshot(Unmatched::NxDomain);
+        let ask = |edns: &[u8]| {
+            let mut out = [0; 4096];
+            let packet = query("www.example.", RecordType::A, 1, edns);
+            let source = "192.0.2.9:5353".parse().unwrap();
+            let outcome = respond(&snapshot, &mut Worker::new(), &packet, source, Transport::Udp, &mut out);
+            (outcome.rcode, out[..outcome.length].to_vec())
+        };
+        let (_, plain) = ask(&[]);
+        assert_eq!(plain[11], 0);
+        let (rcode, unknown) = ask(&[0, 0, 41, 16, 0, 0, 1, 0, 0, 0, 0]);
+        assert_eq!(rcode, Rcode::BADVERS);
+        assert_eq!(unknown[unknown.len() - 11..], [0, 0, 41, 4, 208, 1, 0, 0, 0, 0, 0]);
+        // NSID, and a client subnet that did not matter: scope 0.
+        let (_, options) =
+            ask(&[0, 0, 41, 16, 0, 0, 0, 0x80, 0, 0, 15, 0, 3, 0, 0, 0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2]);
+        let expected =
+            [0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 18, 0, 3, 0, 3, b'n', b's', b'1', 0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2];
+        assert!(options.ends_with(&expected), "{options:?}");
+    }
+
+    #[test]
+    fn replies_and_port_zero_get_silence() {
+        let snapshot = snapshot(Unmatched::NxDomain);
+        let mut response = query("www.example.", RecordType::A, 1, &[]);
+        response[2] |= 0x80;
+        assert_eq!(ask_packet(&snapshot, &response, Transport::Udp), "silence");
+        let mut out = [0; 512];
+        let packet = query("www.example.", RecordType::A, 1, &[]);
+        let outcome =
+            respond(&snapshot, &mut Worker::new(), &packet, "192.0.2.9:0".parse().unwrap(), Transport::Udp, &mut out);
+        assert_eq!((outcome.length, outcome.silence), (0, Some(Silence::SourcePortZero)));
+    }
+}

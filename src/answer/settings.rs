@@ -1,0 +1,61 @@
+//! What can be set of answers that come from no configured record.
+
+use crate::wire::Name;
+
+/// Settings of the answer path.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// What becomes of a name under no zone and no wide IP.
+    pub unmatched: Unmatched,
+    /// The answers in class CHAOS.
+    pub chaos: Chaos,
+    /// SOA and NS where there is no zone to take them from.
+    pub synthetic_zone: SyntheticZone,
+}
+
+/// What becomes of a name under no zone and no wide IP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unmatched {
+    /// NXDOMAIN, with the synthetic SOA at the root so that resolvers may cache it.
+    #[default]
+    NxDomain,
+    /// REFUSED.
+    Refused,
+    /// No reply.
+    Drop,
+}
+
+/// The SOA and NS of a zone that exists only because a wide IP stands in none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SyntheticZone {
+    /// The name servers; the first is the SOA's MNAME.
+    pub name_servers: Vec<Name>,
+    /// The SOA's RNAME: the contact's mail address with the `@` as a dot.
+    pub contact: Name,
+    /// The TTL of SOA and NS, in seconds.
+    pub ttl_seconds: u32,
+    /// The SOA's minimum: how long negative answers are cached, in seconds.
+    pub negative_ttl_seconds: u32,
+}
+
+impl SyntheticZone {
+    /// The RDATA of the SOA: serial 1, and timers as RFC 1912 §2.2 advises.
+    pub fn soa(&self) -> Vec<u8> {
+        let root = Name::root();
+        let mut rdata = self.name_servers.first().unwrap_or(&root).as_wire().to_vec();
+        rdata.extend_from_slice(self.contact.as_wire());
+        for number in [1, 3600, 600, 1_209_600, self.negative_ttl_seconds] {
+            rdata.extend_from_slice(&number.to_be_bytes());
+        }
+        rdata
+    }
+}
+
+/// Answers in class CHAOS; refused where none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Chaos {
+    /// `version.bind` and `version.server`.
+    pub version: Option<String>,
+    /// `id.server` and `hostname.bind`; also NSID.
+    pub id: Option<String>,
+}

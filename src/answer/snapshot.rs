@@ -1,0 +1,87 @@
+//! All that answers depend on, as one immutable value.
+
+use std::sync::Arc;
+
+use super::settings::{Settings, SyntheticZone};
+use crate::wire::{Name, NameMap, RecordType};
+use crate::zone::{Zone, ZoneBuilder};
+
+/// Zones, wide IPs and settings as one value: built by the publisher, shared by every worker, never changed.
+#[derive(Clone)]
+pub struct Snapshot {
+    /// Grows by one with every publish.
+    pub generation: u64,
+    /// The secret that names are hashed with; one per process.
+    pub(super) seed: u64,
+    pub(super) zones: Arc<NameMap<Arc<Zone>>>,
+    pub(super) settings: Arc<Settings>,
+    /// The SOA of unmatched names.
+    pub(super) root_soa: Arc<[u8]>,
+}
+
+impl Snapshot {
+    /// Puts a snapshot together; every zone must have been made with the same `seed`.
+    pub fn new(generation: u64, zones: &[Arc<Zone>], settings: Arc<Settings>, seed: u64) -> Self {
+        let zones = NameMap::build(zones.iter().map(|zone| (zone.apex().clone(), Arc::clone(zone))), seed);
+        let root_soa = settings.synthetic_zone.soa().into();
+        Self { generation, seed, zones: Arc::new(zones), settings, root_soa }
+    }
+
+    /// The zones it serves, in no order.
+    pub fn zones(&self) -> impl Iterator<Item = &Arc<Zone>> {
+        self.zones.values()
+    }
+
+    /// The secret that names are hashed with.
+    pub const fn seed(&self) -> u64 {
+        self.seed
+    }
+}
+
+/// Makes the names of wide IPs exist in the zones that enclose them, and makes a zone for each that none encloses, so
+/// that their other types are NODATA, the names above them exist, and every negative answer finds an SOA.
+pub fn prepare_zones(
+    zones: Vec<Arc<Zone>>,
+    wide_ip_names: &[Name],
+    synthetic: &SyntheticZone,
+    seed: u64,
+) -> Vec<Arc<Zone>> {
+    let mut builders: Vec<(Arc<Zone>, Option<ZoneBuilder>)> = zones.into_iter().map(|zone| (zone, None)).collect();
+    let by_name = NameMap::build(builders.iter().enumerate().map(|(i, (zone, _))| (zone.apex().clone(), i)), seed);
+    let mut homeless = Vec::new();
+    for name in wide_ip_names {
+        let found = by_name.longest(&crate::wire::NameKey::new(name, seed), 0).map(|(_, index)| *index);
+        let Some((zone, builder)) = found.and_then(|index| builders.get_mut(index)) else {
+            homeless.push(name);
+            continue;
+        };
+        let builder = builder.get_or_insert_with(|| ZoneBuilder::from(&**zone));
+        let held = builder.hold(name);
+        debug_assert!(held.is_ok(), "the zone was found as the one that encloses the name");
+    }
+    let mut prepared: Vec<Arc<Zone>> = builders
+        .into_iter()
+        .map(|(zone, builder)| builder.map_or(zone, |builder| Arc::new(builder.finish())))
+        .collect();
+    // Shorter names first, so that a wide IP below another homeless one joins its zone.
+    homeless.sort_by_key(|name| name.label_count());
+    let mut made: Vec<ZoneBuilder> = Vec::new();
+    for name in homeless {
+        if !made.iter_mut().any(|builder| builder.hold(name).is_ok()) {
+            made.push(synthetic_zone(name, synthetic, seed));
+        }
+    }
+    prepared.extend(made.into_iter().map(|builder| Arc::new(builder.finish())));
+    prepared
+}
+
+fn synthetic_zone(apex: &Name, synthetic: &SyntheticZone, seed: u64) -> ZoneBuilder {
+    let mut builder = ZoneBuilder::new(apex, seed);
+    let soa = (RecordType::SOA, synthetic.soa());
+    let name_servers = synthetic.name_servers.iter().map(|name| (RecordType::NS, name.as_wire().to_vec()));
+    for (record_type, rdata) in std::iter::once(soa).chain(name_servers) {
+        let added = builder.add(apex, record_type, synthetic.ttl_seconds, &rdata);
+        debug_assert!(added.is_ok(), "the apex is in its zone");
+    }
+    builder
+}

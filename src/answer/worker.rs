@@ -1,0 +1,41 @@
+//! What one listener thread's queries may change: room for names and the wide IPs' memory.
+
+use crate::wire::{MAX_NAME_LENGTH, NameKey, Suffixes};
+
+/// One listener thread's own state. Made once per thread, never shared.
+pub struct Worker {
+    /// The name asked for.
+    pub(super) question: NameKey,
+    /// The name that a CNAME or DNAME led to.
+    pub(super) alias: NameKey,
+    pub(super) suffixes: Suffixes,
+    pub(super) room: Room,
+}
+
+/// Room to work in, overwritten by every query.
+pub(super) struct Room {
+    /// The octets of the name that a CNAME or DNAME leads to next.
+    pub(super) target: [u8; MAX_NAME_LENGTH],
+    /// Names inside RDATA.
+    pub(super) scratch: NameKey,
+    /// Names looked up for the additional section.
+    pub(super) additional: NameKey,
+}
+
+impl Worker {
+    /// Makes the state of one thread.
+    pub fn new() -> Self {
+        Self {
+            question: NameKey::root(0),
+            alias: NameKey::root(0),
+            suffixes: Suffixes::new(),
+            room: Room { target: [0; MAX_NAME_LENGTH], scratch: NameKey::root(0), additional: NameKey::root(0) },
+        }
+    }
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
