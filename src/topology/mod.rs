@@ -4,8 +4,18 @@
 //! - Pure over loaded data: databases are handed in as bytes, nothing is opened here.
 //! - A look-up locks and allocates nothing.
 
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::as_conversions))]
+
+mod check;
+mod compile;
+mod database;
 mod error;
+mod lists;
 mod location;
+mod matches;
+mod order;
+mod ranges;
+mod regions;
 mod rule;
 mod table;
 
