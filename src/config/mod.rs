@@ -5,6 +5,36 @@
 //! - Pure apart from reading files: no metric, socket or log.
 //! - A default is written once, in `limits`.
 
+mod agents;
+mod collections;
+mod decode;
+mod file;
+mod file_agent;
+mod file_monitor;
+mod file_node;
+mod file_steering;
+mod file_topology;
+mod issues;
+mod limits;
+mod load;
+mod monitors;
+mod names;
+mod node;
+mod pools;
+mod resolve;
+mod sources;
+mod steering;
+#[cfg(test)]
+mod testing;
+mod topology;
+mod values;
+mod wide_ips;
+mod yaml;
+mod zones;
+
+pub use issues::{LoadErrors, Problem, Warnings};
+pub use load::{load, load_agent, schema, schema_agent};
+
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +43,7 @@ use std::time::Duration;
 pub use crate::answer::{Chaos, SyntheticZone, Unmatched};
 use crate::monitor::Monitor;
 use crate::wideip::{Ageing, Model, VirtualServerId};
-use crate::{listener, mesh, topology, zone};
+use crate::{listener, mesh, zone};
 
 /// A DNS node's configuration with every reference resolved and every range checked.
 #[derive(Debug)]
@@ -39,7 +69,7 @@ pub struct Config {
     /// The answers in class CHAOS.
     pub chaos: Chaos,
     /// Topology records and regions.
-    pub topology: topology::Rules,
+    pub topology: crate::topology::Rules,
     /// The location databases, read into memory.
     pub geoip: GeoDatabases,
     /// Datacenters, servers, virtual servers, pools and wide IPs.
@@ -52,6 +82,8 @@ pub struct Config {
     pub ready_timeout: Duration,
     /// Whether changed files are loaded by themselves.
     pub watch: bool,
+    /// The secret seed under which the zones' names are hashed; everything that looks names up uses the same.
+    pub seed: u64,
     /// Every file that was read, for watching.
     pub files: Vec<PathBuf>,
 }

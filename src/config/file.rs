@@ -1,0 +1,12 @@
+//! What is written: the configuration files as serde types, their documentation being the JSON Schema's.
+//!
+//! Nothing is checked here beyond the form of single values; names are resolved and ranges checked in `resolve`.
+
+pub(crate) use super::file_agent::{Agent, Haproxy, StaticSource};
+pub(crate) use super::file_monitor::{Method, Monitor, MonitorType};
+pub(crate) use super::file_node::{Admin, Node, TcpLimits, Unmatched, Zone};
+pub(crate) use super::file_steering::{
+    Datacenter, Discovery, Member, OnUnknown, Pool, PoolMethod, PoolReference, PoolType, Server, VirtualServer,
+    WhenAllDown, WideIp, WideIpMethod,
+};
+pub(crate) use super::file_topology::{Condition, Record, TopologyMatch};

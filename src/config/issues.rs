@@ -1,0 +1,283 @@
+//! What is wrong with a configuration: collected over all files, then shown at once.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use serde::Serialize;
+
+use super::node::{FileId, Place, Position, Shortened};
+
+/// How many errors one load reports; more help nobody.
+const ERRORS_MAX: usize = 500;
+/// How much of a line is shown around the place, in characters.
+const SNIPPET_WIDTH: usize = 160;
+
+/// Errors and warnings while files are read. Shared by every step of a load.
+#[derive(Debug, Default)]
+pub(crate) struct Issues {
+    errors: RefCell<Vec<Issue>>,
+    warnings: RefCell<Vec<Issue>>,
+    /// Whether a file could not be read at all: what it would have defined must not be called missing.
+    incomplete: Cell<bool>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Issue {
+    position: Option<Position>,
+    path: String,
+    message: String,
+    suggestion: Option<String>,
+}
+
+impl Issues {
+    /// Reports an error about the value at `place`.
+    pub(crate) fn error(&self, place: &Place<'_>, message: impl Into<String>) {
+        self.push(Some(place.position()), place.path(), message.into(), None);
+    }
+
+    /// Reports an error about the key at `place`: that it should not be there, or that something below it is missing.
+    pub(crate) fn error_at_key(&self, place: &Place<'_>, message: impl Into<String>) {
+        self.push(Some(place.head()), place.path(), message.into(), None);
+    }
+
+    /// Reports an error with the word that was probably meant.
+    pub(crate) fn error_with_suggestion(&self, place: &Place<'_>, message: String, suggestion: Option<String>) {
+        self.push(Some(place.position()), place.path(), message, suggestion);
+    }
+
+    /// Reports an error about a key with the key that was probably meant.
+    pub(crate) fn error_at_key_with_suggestion(&self, place: &Place<'_>, message: String, suggestion: Option<String>) {
+        self.push(Some(place.head()), place.path(), message, suggestion);
+    }
+
+    /// Reports an error in a file that has no paths, or before there is a tree.
+    pub(crate) fn error_in_text(&self, position: Position, message: impl Into<String>) {
+        self.push(Some(position), String::new(), message.into(), None);
+    }
+
+    /// Reports an error that stands in no line of a file.
+    pub(crate) fn error_nowhere(&self, message: impl Into<String>) {
+        self.push(None, String::new(), message.into(), None);
+    }
+
+    /// Reports what works but is probably not meant.
+    pub(crate) fn warn(&self, place: &Place<'_>, message: impl Into<String>) {
+        let issue =
+            Issue { position: Some(place.position()), path: place.path(), message: message.into(), suggestion: None };
+        self.warnings.borrow_mut().push(issue);
+    }
+
+    /// Remembers that part of the configuration could not be read at all.
+    pub(crate) fn mark_incomplete(&self) {
+        self.incomplete.set(true);
+    }
+
+    /// Whether what is not found may stand in a file that could not be read.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.incomplete.get()
+    }
+
+    fn push(&self, position: Option<Position>, path: String, message: String, suggestion: Option<String>) {
+        let issue = Issue { position, path, message, suggestion };
+        let mut errors = self.errors.borrow_mut();
+        // An aliased value is read once for each use, and is wrong each time.
+        if errors.len() < ERRORS_MAX
+            && !errors.iter().any(|e| e.position == issue.position && e.message == issue.message)
+        {
+            errors.push(issue);
+        }
+    }
+
+    /// The warnings when there is no error.
+    ///
+    /// # Errors
+    /// Every error, in the order of the files and their lines.
+    pub(crate) fn finish(self, sources: &Sources) -> Result<Warnings, LoadErrors> {
+        let errors = render(self.errors.into_inner(), sources);
+        let warnings = render(self.warnings.into_inner(), sources);
+        if errors.is_empty() {
+            Ok(Warnings { problems: warnings })
+        } else {
+            Err(LoadErrors { problems: errors, warnings })
+        }
+    }
+}
+
+fn render(mut issues: Vec<Issue>, sources: &Sources) -> Vec<Problem> {
+    issues.sort_by_key(|issue| issue.position);
+    issues.into_iter().map(|issue| sources.problem(issue)).collect()
+}
+
+/// The files that were read, for their names and lines.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    files: RefCell<Vec<Source>>,
+}
+
+#[derive(Debug, Clone)]
+struct Source {
+    path: Rc<Path>,
+    text: Rc<str>,
+}
+
+impl Sources {
+    /// Adds a file; its text is kept for snippets.
+    pub(crate) fn add(&self, path: &Path, text: Rc<str>) -> FileId {
+        let mut files = self.files.borrow_mut();
+        files.push(Source { path: path.into(), text });
+        FileId(u32::try_from(files.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    /// The text of a file.
+    pub(crate) fn text(&self, file: FileId) -> Rc<str> {
+        self.files.borrow().get(index(file)).map_or_else(|| Rc::from(""), |source| Rc::clone(&source.text))
+    }
+
+    /// The path of a file.
+    pub(crate) fn path(&self, file: FileId) -> Rc<Path> {
+        self.files.borrow().get(index(file)).map_or_else(|| Rc::from(Path::new("")), |source| Rc::clone(&source.path))
+    }
+
+    /// The path written at a position, relative to the folder of the file it is written in.
+    pub(crate) fn resolve(&self, position: Position, path: &Path) -> PathBuf {
+        self.path(position.file).parent().map_or_else(|| path.to_owned(), |folder| folder.join(path))
+    }
+
+    /// A place for a message: `file:line:column`.
+    pub(crate) fn show(&self, position: Position) -> String {
+        format!("{}:{}:{}", self.path(position.file).display(), position.line, position.column)
+    }
+
+    fn problem(&self, issue: Issue) -> Problem {
+        let Issue { position, path, message, suggestion } = issue;
+        let Some(position) = position else {
+            return Problem { file: PathBuf::new(), line: 0, column: 0, path, message, suggestion, snippet: None };
+        };
+        let position = self.clamp(position);
+        Problem {
+            file: self.path(position.file).to_path_buf(),
+            line: position.line,
+            column: position.column,
+            path,
+            message,
+            suggestion,
+            snippet: self.snippet(position),
+        }
+    }
+
+    /// The position brought back into its file: parsers point behind the last line when the text ends too early.
+    fn clamp(&self, position: Position) -> Position {
+        let text = self.text(position.file);
+        let lines = u32::try_from(text.lines().count()).unwrap_or(u32::MAX).max(1);
+        let line = position.line.clamp(1, lines);
+        let nth = usize::try_from(line - 1).unwrap_or(usize::MAX);
+        let length = text.lines().nth(nth).map_or(0, |line| line.chars().count());
+        let end = u32::try_from(length).unwrap_or(u32::MAX).saturating_add(1);
+        let column = if position.line > lines { end } else { position.column.clamp(1, end) };
+        Position { line, column, ..position }
+    }
+
+    /// The line of a position with a caret below it.
+    fn snippet(&self, position: Position) -> Option<String> {
+        let text = self.text(position.file);
+        let line = text.lines().nth(usize::try_from(position.line).ok()?.checked_sub(1)?)?;
+        let column = usize::try_from(position.column).ok()?.saturating_sub(1);
+        let from = if column > SNIPPET_WIDTH - 40 { column - 40 } else { 0 };
+        // A tab or control character takes one column here, so that the caret stands below what it means.
+        let visible = |c: char| if c.is_control() { ' ' } else { c };
+        let shown: String = line.chars().skip(from).take(SNIPPET_WIDTH).map(visible).collect();
+        let room = shown.chars().count().saturating_sub(column - from).max(1);
+        let carets = "^".repeat(usize::try_from(position.width).unwrap_or(1).clamp(1, room));
+        let number = position.line.to_string();
+        let (gutter, indent) = (" ".repeat(number.len()), " ".repeat(column - from));
+        Some(format!("  {number} | {}\n  {gutter} | {indent}{carets}", shown.trim_end()))
+    }
+}
+
+fn index(file: FileId) -> usize {
+    usize::try_from(file.0).unwrap_or(usize::MAX)
+}
+
+/// One thing wrong at one place, in a form for machines; `Display` is the form for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The file; empty when it is about no file.
+    pub file: PathBuf,
+    /// The line, from 1; 0 when it is about no line.
+    pub line: u32,
+    /// The column, from 1, in characters; 0 when it is about no line.
+    pub column: u32,
+    /// The path of the value, such as `pools.web.members[1].ratio`; empty in files that have none.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+    /// The word that was probably meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suggestion: Option<String>,
+    /// The line with a caret below it.
+    #[serde(skip)]
+    pub snippet: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line > 0 {
+            write!(f, "{}:{}:{}: ", self.file.display(), self.line, self.column)?;
+        }
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)?;
+        if let Some(suggestion) = &self.suggestion {
+            write!(f, "; did you mean `{}`?", Shortened(suggestion))?;
+        }
+        match &self.snippet {
+            Some(snippet) => write!(f, "\n{snippet}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Everything that is wrong with a configuration. `Display` prints one paragraph for each error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadErrors {
+    /// The errors, by file and line.
+    pub problems: Vec<Problem>,
+    /// What was noticed besides.
+    pub warnings: Vec<Problem>,
+}
+
+impl fmt::Display for LoadErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, problem) in self.problems.iter().enumerate() {
+            if number > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for LoadErrors {}
+
+/// What works but is probably not meant.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Warnings {
+    /// The warnings, by file and line.
+    pub problems: Vec<Problem>,
+}
+
+/// The candidate that is nearest to what was written, when one is near enough to be meant.
+pub(crate) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let limit = (written.chars().count() / 3).clamp(1, 4);
+    let lower = written.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= limit && *candidate != written)
+        .min()
+        .map(|(_, candidate)| candidate.to_owned())
+}

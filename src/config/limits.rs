@@ -1,0 +1,178 @@
+//! Every default and limit that can be set, each written once with its range and reason.
+
+use std::time::Duration;
+
+use super::issues::Issues;
+use super::node::Place;
+use super::values::show_duration;
+
+/// A setting with a default and a range.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit<T> {
+    /// Used when nothing is written.
+    pub(crate) default: T,
+    /// The smallest value allowed.
+    pub(crate) min: T,
+    /// The largest value allowed.
+    pub(crate) max: T,
+    /// Why the range is what it is; part of the error.
+    pub(crate) reason: &'static str,
+}
+
+/// What a [`Limit`] can bound.
+pub(crate) trait Quantity: Copy + PartialOrd {
+    /// The quantity with its unit, as it would be written.
+    fn show(self) -> String;
+}
+
+impl Quantity for Duration {
+    fn show(self) -> String {
+        show_duration(self)
+    }
+}
+
+macro_rules! numbers {
+    ($($number:ident)*) => {
+        $(impl Quantity for $number {
+            fn show(self) -> String {
+                self.to_string()
+            }
+        })*
+    };
+}
+
+numbers! { u8 u16 u32 u64 usize }
+
+impl<T: Quantity> Limit<T> {
+    /// The value to use for what is written at `place`; one out of range is reported.
+    pub(crate) fn take(&self, written: Option<T>, place: &Place<'_>, issues: &Issues) -> T {
+        let Some(value) = written else { return self.default };
+        if value < self.min || value > self.max {
+            let (value, min, max) = (value.show(), self.min.show(), self.max.show());
+            issues.error(place, format!("{value} is not from {min} to {max}: {}", self.reason));
+            return self.default;
+        }
+        value
+    }
+}
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// How many levels of lists and maps a file may hold. Nothing in a configuration needs more than ten.
+pub(crate) const YAML_DEPTH_MAX: usize = 64;
+/// How many values aliases may add to what is written, so that a small file cannot unfold without end.
+pub(crate) const YAML_ALIASED_NODES_MAX: u64 = 1_000_000;
+/// The largest file of the configuration, in bytes; zone files have a limit of their own.
+pub(crate) const CONFIGURATION_FILE_BYTES_MAX: u64 = 64 << 20;
+/// The largest certificate file, in bytes.
+pub(crate) const PEM_FILE_BYTES_MAX: u64 = 1 << 20;
+/// The largest location database, in bytes; the largest on sale are about a tenth of it.
+pub(crate) const GEOIP_FILE_BYTES_MAX: u64 = 4 << 30;
+/// The longest name of a configured object, in characters: it stands in certificates, labels and logs.
+pub(crate) const OBJECT_NAME_LENGTH_MAX: usize = 63;
+
+/// The port of a listener.
+pub(crate) const LISTENER_PORT: u16 = 53;
+/// Where the admin server listens.
+pub(crate) const ADMIN_ADDRESS: &str = "127.0.0.1:8053";
+/// The port of an agent, when its address has none.
+pub(crate) const MESH_PORT: u16 = 4353;
+/// The folder for what must survive a restart.
+pub(crate) const STATE_FOLDER: &str = "/var/lib/fairlead";
+
+/// UDP worker threads per address; the default is one for each processor.
+pub(crate) const UDP_WORKERS: Limit<usize> =
+    Limit { default: 1, min: 1, max: 1024, reason: "each is a thread with a socket of its own" };
+/// TCP connections open at once.
+pub(crate) const TCP_CONNECTIONS: Limit<usize> =
+    Limit { default: 8192, min: 1, max: 1_000_000, reason: "each takes a file descriptor" };
+/// TCP connections open at once from one client address.
+pub(crate) const TCP_CONNECTIONS_PER_CLIENT: Limit<usize> =
+    Limit { default: 64, min: 1, max: 1_000_000, reason: "one client must not take every connection" };
+/// How long a TCP connection may stay without a query.
+pub(crate) const TCP_IDLE: Limit<Duration> = Limit {
+    default: seconds(10),
+    min: millis(100),
+    max: seconds(3600),
+    reason: "RFC 7766 §6.2.3 asks for a few seconds",
+};
+/// How long the first query may take from accept.
+pub(crate) const TCP_FIRST_MESSAGE: Limit<Duration> =
+    Limit { default: seconds(3), min: millis(100), max: seconds(60), reason: "a silent connection must not be kept" };
+/// How long a message may take from its first octet.
+pub(crate) const TCP_MESSAGE: Limit<Duration> =
+    Limit { default: seconds(1), min: millis(100), max: seconds(60), reason: "a slow sender must not hold a buffer" };
+/// How long a TCP connection may live.
+pub(crate) const TCP_LIFETIME: Limit<Duration> =
+    Limit { default: seconds(600), min: seconds(1), max: seconds(86_400), reason: "old connections must end" };
+/// Queries of one TCP connection that wait for their replies to be written.
+pub(crate) const TCP_PIPELINED: Limit<usize> =
+    Limit { default: 32, min: 1, max: 1024, reason: "each holds a reply in memory" };
+/// How long a write may stall before a TCP connection is reset.
+pub(crate) const TCP_WRITE_STALL: Limit<Duration> =
+    Limit { default: seconds(5), min: millis(100), max: seconds(60), reason: "a client that does not read must go" };
+
+/// How often an agent sends measurements.
+pub(crate) const REPORT_INTERVAL: Limit<Duration> =
+    Limit { default: seconds(5), min: millis(100), max: seconds(3600), reason: "verdicts age by it" };
+/// Report intervals for which a verdict counts fully.
+pub(crate) const FRESH_INTERVALS: u32 = 3;
+/// Report intervals after which a verdict has expired.
+pub(crate) const STALE_INTERVALS: u32 = 10;
+/// How long verdicts may count.
+pub(crate) const AGEING: Limit<Duration> =
+    Limit { default: seconds(15), min: millis(100), max: seconds(86_400 * 30), reason: "verdicts must age" };
+/// How long readiness waits for the first round of health.
+pub(crate) const READY_TIMEOUT: Limit<Duration> =
+    Limit { default: seconds(30), min: millis(0), max: seconds(3600), reason: "a node must become ready at last" };
+
+/// The TTL of a pool's answers, in seconds.
+pub(crate) const POOL_TTL: Limit<u32> = ttl(30);
+/// The TTL of a wide IP's negative answers, in seconds.
+pub(crate) const NEGATIVE_TTL: Limit<u32> = ttl(5);
+/// The TTL of a synthesised zone's SOA and NS, in seconds.
+pub(crate) const SYNTHETIC_TTL: Limit<u32> = ttl(3600);
+/// The SOA minimum of a synthesised zone, in seconds.
+pub(crate) const SYNTHETIC_NEGATIVE_TTL: Limit<u32> = ttl(30);
+/// The members that one answer carries at most.
+pub(crate) const MAX_ANSWERS: Limit<u16> =
+    Limit { default: 1, min: 1, max: 500, reason: "more do not fit in a message" };
+/// The members that must be available for a pool to be.
+pub(crate) const MIN_MEMBERS_UP: Limit<u32> =
+    Limit { default: 1, min: 1, max: 65_535, reason: "a pool without an available member is not available" };
+/// The share of a pool or member.
+pub(crate) const RATIO: Limit<u16> = Limit { default: 1, min: 0, max: u16::MAX, reason: "0 is never picked" };
+/// The bits of an IPv4 client address that persistence looks at.
+pub(crate) const PERSIST_CIDR_IPV4: Limit<u8> =
+    Limit { default: 32, min: 0, max: 32, reason: "an IPv4 address has 32 bits" };
+/// The bits of an IPv6 client address that persistence looks at.
+pub(crate) const PERSIST_CIDR_IPV6: Limit<u8> =
+    Limit { default: 128, min: 0, max: 128, reason: "an IPv6 address has 128 bits" };
+/// The score of a topology record.
+pub(crate) const TOPOLOGY_SCORE: u32 = 1;
+
+/// From the start of one probe to the start of the next.
+pub(crate) const MONITOR_INTERVAL: Limit<Duration> =
+    Limit { default: seconds(5), min: millis(100), max: seconds(86_399), reason: "a target must not be flooded" };
+/// How long one probe may take.
+pub(crate) const MONITOR_TIMEOUT: Limit<Duration> =
+    Limit { default: seconds(2), min: millis(10), max: seconds(3600), reason: "a probe must end" };
+/// Successes in a row that make a target available.
+pub(crate) const MONITOR_RISE: Limit<u32> =
+    Limit { default: 2, min: 1, max: 100, reason: "at least one probe must succeed" };
+/// Failures in a row that make a target offline.
+pub(crate) const MONITOR_FALL: Limit<u32> =
+    Limit { default: 3, min: 1, max: 100, reason: "at least one probe must fail" };
+/// How often an agent reads HAProxy.
+pub(crate) const HAPROXY_INTERVAL: Limit<Duration> =
+    Limit { default: seconds(1), min: millis(100), max: seconds(60), reason: "a dead backend must be seen in time" };
+
+const fn ttl(default: u32) -> Limit<u32> {
+    Limit { default, min: 0, max: 2_147_483_647, reason: "a TTL has 31 bits (RFC 2181 §8)" }
+}

@@ -1,0 +1,58 @@
+//! The names of configured objects: who bears which, and what was probably meant by one that nobody bears.
+
+use std::collections::HashMap;
+
+use super::issues::{Issues, nearest};
+use super::limits::OBJECT_NAME_LENGTH_MAX;
+use super::node::{Place, Shortened};
+
+/// The objects of one kind by name. One that is wrong is known, so that a reference to it is no second error.
+#[derive(Debug)]
+pub(crate) struct Names<'a, T> {
+    kind: &'static str,
+    known: HashMap<&'a str, Option<T>>,
+}
+
+impl<'a, T: Copy> Names<'a, T> {
+    /// No names yet; `kind` is what messages call the objects.
+    pub(crate) fn new(kind: &'static str) -> Self {
+        Self { kind, known: HashMap::new() }
+    }
+
+    /// Adds an object, `None` for one that is wrong.
+    pub(crate) fn insert(&mut self, name: &'a str, object: Option<T>) {
+        self.known.insert(name, object);
+    }
+
+    /// The object of this name, `Some(None)` where it is wrong.
+    pub(crate) fn known(&self, name: &str) -> Option<Option<T>> {
+        self.known.get(name).copied()
+    }
+
+    /// The object of this name; that there is none is reported at `place`.
+    pub(crate) fn find(&self, name: &str, place: &Place<'_>, issues: &Issues) -> Option<T> {
+        if let Some(object) = self.known.get(name) {
+            return *object;
+        }
+        if !issues.is_incomplete() {
+            let mut candidates: Vec<&str> = self.known.keys().copied().collect();
+            candidates.sort_unstable();
+            let message = format!("there is no {} `{}`", self.kind, Shortened(name));
+            issues.error_with_suggestion(place, message, nearest(name, candidates));
+        }
+        None
+    }
+}
+
+/// Reports a name that cannot stand in paths such as `server/virtual-server`, in certificates and in labels.
+pub(crate) fn check_object_name(name: &str, place: &Place<'_>, issues: &Issues) {
+    let bad = name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':')));
+    if name.is_empty() {
+        issues.error_at_key(place, "the name is empty");
+    } else if let Some(bad) = bad {
+        let message = format!("{bad:?} cannot stand in a name: letters, digits, `-`, `_`, `.` and `:` can");
+        issues.error_at_key(place, message);
+    } else if name.len() > OBJECT_NAME_LENGTH_MAX {
+        issues.error_at_key(place, format!("the name is longer than {OBJECT_NAME_LENGTH_MAX} characters"));
+    }
+}

@@ -1,0 +1,200 @@
+//! Regions and topology records: what is written → conditions with every name known.
+
+use std::sync::Arc;
+
+use crate::topology::{Condition, Continent, Match, Record, Region, Rules};
+
+use super::collections::{List, Named};
+use super::file::{self, TopologyMatch};
+use super::issues::{Issues, nearest};
+use super::limits::TOPOLOGY_SCORE;
+use super::names::{Names, check_object_name};
+use super::node::{Place, Shortened};
+
+/// The continents' codes, as location databases write them.
+const CONTINENTS: [&str; 7] = ["AF", "AN", "AS", "EU", "NA", "OC", "SA"];
+
+/// The names a condition can refer to.
+pub(crate) struct Known<'a, 'n> {
+    pub(crate) datacenters: &'n Names<'a, crate::wideip::DatacenterId>,
+    pub(crate) pools: &'n Names<'a, crate::wideip::PoolId>,
+}
+
+/// What a condition is about; some tests make sense for one side only.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Client,
+    Answer,
+    /// A region, which can be used on both sides.
+    Either,
+}
+
+/// Checks the regions and records below `root`.
+pub(crate) fn resolve(written: &file::Node, root: &Place<'_>, known: &Known<'_, '_>, issues: &Issues) -> Rules {
+    let names = region_names(&written.regions, &root.field("regions"), issues);
+    let checker = Checker { known, regions: &names, issues };
+    let regions = written.regions.iter().filter_map(|(index, name, conditions)| {
+        let place = root.field("regions").entry(index);
+        let conditions = checker.conditions(conditions?, &place);
+        Some(Region { name: name.into(), conditions })
+    });
+    let regions: Vec<Region> = regions.collect();
+    check_nesting(&regions, written, root, issues);
+    let records = written.topology.iter().filter_map(|(index, record)| {
+        let place = root.field("topology").item(index);
+        checker.record(record, &place)
+    });
+    let records = records.collect();
+    Rules { regions, records, longest_match: written.topology_match == Some(TopologyMatch::Longest) }
+}
+
+fn region_names<'a>(regions: &'a Named<List<file::Condition>>, place: &Place<'_>, issues: &Issues) -> Names<'a, ()> {
+    let mut names = Names::new("region");
+    for (index, name, _) in regions.iter() {
+        check_object_name(name, &place.entry(index), issues);
+        names.insert(name, Some(()));
+    }
+    names
+}
+
+/// Reports regions that contain themselves.
+fn check_nesting(regions: &[Region], written: &file::Node, root: &Place<'_>, issues: &Issues) {
+    let nested = |region: &Region| -> Vec<Arc<str>> {
+        let name = |condition: &Condition| match &condition.is {
+            Match::Region(name) => Some(Arc::clone(name)),
+            _ => None,
+        };
+        region.conditions.iter().filter_map(name).collect()
+    };
+    for (index, name, _) in written.regions.iter() {
+        let mut seen: Vec<Arc<str>> = Vec::new();
+        let mut next: Vec<Arc<str>> = vec![name.into()];
+        while let Some(at) = next.pop() {
+            let inner = regions.iter().find(|region| region.name == at).map(&nested).unwrap_or_default();
+            if inner.iter().any(|inner| **inner == *name) {
+                issues.error_at_key(&root.field("regions").entry(index), "the region contains itself");
+                break;
+            }
+            next.extend(inner.iter().filter(|inner| !seen.contains(inner)).cloned());
+            seen.extend(inner);
+        }
+    }
+}
+
+struct Checker<'c, 'a, 'n> {
+    known: &'c Known<'a, 'n>,
+    regions: &'c Names<'c, ()>,
+    issues: &'c Issues,
+}
+
+impl Checker<'_, '_, '_> {
+    fn conditions(&self, written: &List<file::Condition>, place: &Place<'_>) -> Vec<Condition> {
+        if written.is_empty() {
+            self.issues.error_at_key(place, "a region needs a condition");
+        }
+        written
+            .iter()
+            .filter_map(|(item, condition)| self.condition(condition, &place.item(item), Side::Either))
+            .collect()
+    }
+
+    fn record(&self, written: &file::Record, place: &Place<'_>) -> Option<Record> {
+        let client = self.condition(&written.client, &place.field("client"), Side::Client);
+        let answer = self.condition(&written.answer, &place.field("answer"), Side::Answer);
+        Some(Record { client: client?, answer: answer?, score: written.score.unwrap_or(TOPOLOGY_SCORE) })
+    }
+
+    fn condition(&self, written: &file::Condition, place: &Place<'_>, side: Side) -> Option<Condition> {
+        let keys = place.node().map_or(0, |node| node.entries().len());
+        if keys != 1 {
+            let message = "a condition has exactly one of `subnet`, `continent`, `country`, `state`, `city`, `asn`, \
+                           `region`, `datacenter`, `pool` and `not`";
+            self.issues.error(place, message);
+            return None;
+        }
+        if let Some(inner) = &written.not {
+            let inner = self.condition(inner, &place.field("not"), side)?;
+            return Some(Condition { negated: !inner.negated, is: inner.is });
+        }
+        self.test(written, place, side).map(|is| Condition { negated: false, is })
+    }
+
+    fn test(&self, written: &file::Condition, place: &Place<'_>, side: Side) -> Option<Match> {
+        if let Some(prefix) = &written.subnet {
+            return Some(Match::Subnet(prefix.0));
+        }
+        if let Some(asn) = written.asn {
+            return Some(Match::Asn(asn));
+        }
+        if let Some(code) = &written.continent {
+            return self.continent(code, &place.field("continent"));
+        }
+        if let Some(code) = &written.country {
+            return self.country(code, &place.field("country")).map(Match::Country);
+        }
+        if let Some(text) = &written.state {
+            let (country, state) = self.part(text, &place.field("state"), "US/CA")?;
+            return Some(Match::State { country, state });
+        }
+        if let Some(text) = &written.city {
+            let (country, city) = self.part(text, &place.field("city"), "GB/London")?;
+            return Some(Match::City { country, city });
+        }
+        if let Some(name) = &written.region {
+            self.regions.find(name, &place.field("region"), self.issues)?;
+            return Some(Match::Region(name.as_str().into()));
+        }
+        self.answer_only(written, place, side)
+    }
+
+    fn answer_only(&self, written: &file::Condition, place: &Place<'_>, side: Side) -> Option<Match> {
+        let (key, found) = if let Some(name) = &written.datacenter {
+            let found = self.known.datacenters.find(name, &place.field("datacenter"), self.issues);
+            ("datacenter", found.map(|_| Match::Datacenter(name.as_str().into())))
+        } else {
+            let name = written.pool.as_ref()?;
+            let found = self.known.pools.find(name, &place.field("pool"), self.issues);
+            ("pool", found.map(|_| Match::Pool(name.as_str().into())))
+        };
+        if side == Side::Client {
+            self.issues
+                .error_at_key(&place.field(key), format!("a client stands in no {key}; it may stand under `answer`"));
+            return None;
+        }
+        found
+    }
+
+    fn continent(&self, code: &str, place: &Place<'_>) -> Option<Match> {
+        let upper = code.to_ascii_uppercase();
+        match (CONTINENTS.contains(&&*upper), <[u8; 2]>::try_from(upper.as_bytes())) {
+            (true, Ok(code)) => Some(Match::Continent(Continent(code))),
+            _ => {
+                let message = format!("`{}` is not one of {}", Shortened(code), CONTINENTS.join(", "));
+                self.issues.error_with_suggestion(place, message, nearest(code, CONTINENTS));
+                None
+            }
+        }
+    }
+
+    fn country(&self, code: &str, place: &Place<'_>) -> Option<[u8; 2]> {
+        match <[u8; 2]>::try_from(code.to_ascii_uppercase().as_bytes()) {
+            Ok(code) if code.iter().all(u8::is_ascii_uppercase) => Some(code),
+            _ => {
+                let message = format!("`{}` is not a country's code of two letters, such as GB", Shortened(code));
+                self.issues.error(place, message);
+                None
+            }
+        }
+    }
+
+    fn part(&self, text: &str, place: &Place<'_>, example: &str) -> Option<([u8; 2], Arc<str>)> {
+        match text.split_once('/') {
+            Some((country, part)) if !part.is_empty() => Some((self.country(country, place)?, part.into())),
+            _ => {
+                let message = format!("`{}` is not a country's code and a name, such as `{example}`", Shortened(text));
+                self.issues.error(place, message);
+                None
+            }
+        }
+    }
+}

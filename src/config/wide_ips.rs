@@ -1,0 +1,304 @@
+//! Wide IPs: what is written → objects with ids; each name once, no reference in a circle.
+
+use std::collections::HashMap;
+
+use crate::wideip::{MemberTarget, Pattern, PoolId, PoolReference, WhenAllDown, WideIp, WideIpMethod};
+use crate::wire::{Name, Rcode, RecordType};
+
+use super::collections::TextOr;
+use super::file;
+use super::issues::{Issues, Sources, nearest};
+use super::limits;
+use super::names::Names;
+use super::node::{Place, Position};
+use super::pools::{family_fits, record_type};
+use super::steering::Steering;
+
+/// Adds the wide IPs below `root` to the model.
+pub(crate) fn resolve(
+    written: &file::Node,
+    root: &Place<'_>,
+    steering: &mut Steering<'_>,
+    pools: &Names<'_, PoolId>,
+    issues: &Issues,
+    sources: &Sources,
+) {
+    let mut taken = Taken { names: HashMap::new(), issues, sources };
+    let place = root.field("wide_ips");
+    for (index, wide_ip) in written.wide_ips.iter() {
+        let place = place.item(index);
+        let resolver = Resolver { steering, pools, issues };
+        let wide_ip = resolver.wide_ip(wide_ip, &place);
+        taken.add(&wide_ip.name, wide_ip.record_type, &place.field("name"));
+        for (alias, pattern) in wide_ip.aliases.iter().enumerate() {
+            taken.add(pattern, wide_ip.record_type, &place.field("aliases").one_or_item(alias));
+        }
+        steering.model.wide_ips.push(wide_ip);
+    }
+    check_targets(written, root, steering, issues);
+}
+
+/// Who has which name and type, aliases among them.
+struct Taken<'i> {
+    names: HashMap<(String, RecordType), Position>,
+    issues: &'i Issues,
+    sources: &'i Sources,
+}
+
+impl Taken<'_> {
+    fn add(&mut self, pattern: &Pattern, record_type: RecordType, place: &Place<'_>) {
+        let name = pattern_name(pattern);
+        let key = (name.to_lowercase().to_string(), record_type);
+        if let Some(first) = self.names.get(&key) {
+            let message = format!("the name {name} of type {record_type} is taken in {}", self.sources.show(*first));
+            self.issues.error(place, message);
+        } else {
+            self.names.insert(key, place.position());
+        }
+    }
+}
+
+const fn pattern_name(pattern: &Pattern) -> &Name {
+    match pattern {
+        Pattern::Exact(name) | Pattern::Glob(name) => name,
+    }
+}
+
+fn pattern(name: &Name) -> Pattern {
+    let glob = name.labels().any(|label| label.iter().any(|octet| matches!(octet, b'*' | b'?')));
+    if glob { Pattern::Glob(name.clone()) } else { Pattern::Exact(name.clone()) }
+}
+
+struct Resolver<'r, 'a> {
+    steering: &'r Steering<'a>,
+    pools: &'r Names<'r, PoolId>,
+    issues: &'r Issues,
+}
+
+impl Resolver<'_, '_> {
+    fn wide_ip(&self, written: &file::WideIp, place: &Place<'_>) -> WideIp {
+        let issues = self.issues;
+        let record_type = record_type(written.record_type);
+        let pools = written
+            .pools
+            .iter()
+            .filter_map(|(index, pool)| self.pool_reference(pool, record_type, &place.field("pools").item(index)));
+        let pools: Vec<PoolReference> = pools.collect();
+        self.repeated_pools(&pools, written, place);
+        let last_resort = written.last_resort.as_ref();
+        let last_resort = last_resort.and_then(|name| self.pool(name, record_type, &place.field("last_resort")));
+        if written.pools.is_empty() && !place.has("last_resort") {
+            issues.warn(&place.field("name"), "the wide IP has no pools: it answers as `when_all_down` says");
+        }
+        let aliases = written.aliases.as_ref().map_or(&[][..], |aliases| &aliases.0);
+        WideIp {
+            name: pattern(&written.name.0),
+            aliases: aliases.iter().map(|alias| pattern(&alias.0)).collect(),
+            record_type,
+            enabled: written.enabled.unwrap_or(true),
+            method: match written.load_balancing {
+                Some(file::WideIpMethod::Ratio) => WideIpMethod::Ratio,
+                Some(file::WideIpMethod::GlobalAvailability) => WideIpMethod::GlobalAvailability,
+                Some(file::WideIpMethod::Topology) => WideIpMethod::Topology,
+                Some(file::WideIpMethod::RoundRobin) | None => WideIpMethod::RoundRobin,
+            },
+            pools,
+            last_resort,
+            when_all_down: self.when_all_down(written, record_type, &place.field("when_all_down")),
+            negative_ttl_seconds: {
+                let ttl = written.negative_ttl.map(|ttl| ttl.0.0);
+                limits::NEGATIVE_TTL.take(ttl, &place.field("negative_ttl"), issues)
+            },
+            persist_cidr_ipv4: {
+                let place = place.field("persist_cidr_ipv4");
+                limits::PERSIST_CIDR_IPV4.take(written.persist_cidr_ipv4, &place, issues)
+            },
+            persist_cidr_ipv6: {
+                let place = place.field("persist_cidr_ipv6");
+                limits::PERSIST_CIDR_IPV6.take(written.persist_cidr_ipv6, &place, issues)
+            },
+            use_client_subnet: written.use_client_subnet.unwrap_or(true),
+            allow_zero_scores: written.allow_zero_scores.unwrap_or(true),
+        }
+    }
+
+    fn repeated_pools(&self, pools: &[PoolReference], written: &file::WideIp, place: &Place<'_>) {
+        if written.pools.iter().count() != pools.len() {
+            return;
+        }
+        for (number, ((index, _), pool)) in written.pools.iter().zip(pools).enumerate() {
+            if pools.iter().take(number).any(|before| before.pool == pool.pool) {
+                let place = place.field("pools").item(index);
+                self.issues.error(&place, "the wide IP has this pool twice: give one a higher ratio");
+            }
+        }
+    }
+
+    fn pool_reference(
+        &self,
+        written: &TextOr<String, file::PoolReference>,
+        record_type: RecordType,
+        place: &Place<'_>,
+    ) -> Option<PoolReference> {
+        match written {
+            TextOr::Text(name) => {
+                let pool = self.pool(name, record_type, place)?;
+                Some(PoolReference { pool, ratio: limits::RATIO.default })
+            }
+            TextOr::Map(reference) => {
+                let ratio = limits::RATIO.take(reference.ratio, &place.field("ratio"), self.issues);
+                let pool = self.pool(&reference.pool, record_type, &place.field("pool"))?;
+                Some(PoolReference { pool, ratio })
+            }
+        }
+    }
+
+    /// The pool of this name, if a wide IP of this type can use it.
+    fn pool(&self, name: &str, wanted: RecordType, place: &Place<'_>) -> Option<PoolId> {
+        let id = self.pools.find(name, place, self.issues)?;
+        let found = self.steering.model.pools.get(usize::try_from(id.0).unwrap_or(usize::MAX))?.record_type;
+        if found == wanted || found == RecordType::CNAME {
+            return Some(id);
+        }
+        let also = if wanted == RecordType::CNAME { "" } else { " or CNAME" };
+        let message =
+            format!("the pool `{name}` answers {found}; a wide IP of type {wanted} takes pools of type {wanted}{also}");
+        self.issues.error(place, message);
+        None
+    }
+
+    fn when_all_down(&self, written: &file::WideIp, record_type: RecordType, place: &Place<'_>) -> WhenAllDown {
+        match &written.when_all_down {
+            None => WhenAllDown::ServeAll,
+            Some(TextOr::Map(fallback)) => {
+                let address = fallback.fallback_ip.0;
+                if !family_fits(record_type, address) {
+                    let message = format!("{address} is no answer of type {record_type}");
+                    self.issues.error(&place.field("fallback_ip"), message);
+                }
+                WhenAllDown::FallbackIp(address)
+            }
+            Some(TextOr::Text(word)) => match word {
+                file::WhenAllDown::ServeAll => WhenAllDown::ServeAll,
+                file::WhenAllDown::LastKnownGood => WhenAllDown::LastKnownGood,
+                file::WhenAllDown::NoData => WhenAllDown::NoData,
+                file::WhenAllDown::NxDomain => WhenAllDown::Rcode(Rcode::NXDOMAIN),
+                file::WhenAllDown::ServFail => WhenAllDown::Rcode(Rcode::SERVFAIL),
+                file::WhenAllDown::Refused => WhenAllDown::Rcode(Rcode::REFUSED),
+                file::WhenAllDown::ReturnToDns => WhenAllDown::ReturnToDns,
+                file::WhenAllDown::Drop => WhenAllDown::Drop,
+            },
+        }
+    }
+}
+
+/// Checks that the targets of CNAME pools are wide IPs where they must be, and that following them comes to an end.
+fn check_targets(written: &file::Node, root: &Place<'_>, steering: &Steering<'_>, issues: &Issues) {
+    let graph = Graph::new(steering);
+    for (index, name, pool) in written.pools.iter() {
+        let Some(pool) = pool else { continue };
+        let place = root.field("pools").entry(index).field("members");
+        for (item, member) in pool.members.iter() {
+            let TextOr::Map(file::Member { name: Some(target), static_target, .. }) = member else { continue };
+            let place = place.item(item).field("name");
+            let owners = graph.owners(&target.0);
+            if owners.is_empty() && *static_target != Some(true) && !issues.is_incomplete() {
+                let names = graph.names();
+                let suggestion = nearest(&target.0.to_string(), names.iter().map(String::as_str));
+                let message = format!(
+                    "there is no wide IP {}; with `static_target: true` the name is taken as available",
+                    target.0
+                );
+                issues.error_with_suggestion(&place, message, suggestion);
+            }
+            if graph.comes_back(owners, name) {
+                issues.error(&place, format!("following {} leads back to the pool `{name}`", target.0));
+            }
+        }
+    }
+}
+
+/// Wide IPs, their pools and the wide IPs that these name.
+struct Graph<'m> {
+    model: &'m crate::wideip::Model,
+    exact: HashMap<String, Vec<usize>>,
+    globs: Vec<(String, usize)>,
+}
+
+impl<'m> Graph<'m> {
+    fn new(steering: &'m Steering<'_>) -> Self {
+        let mut graph = Self { model: &steering.model, exact: HashMap::new(), globs: Vec::new() };
+        for (index, wide_ip) in steering.model.wide_ips.iter().enumerate() {
+            for pattern in std::iter::once(&wide_ip.name).chain(&wide_ip.aliases) {
+                let text = pattern_name(pattern).to_lowercase().to_string();
+                match pattern {
+                    Pattern::Exact(_) => graph.exact.entry(text).or_default().push(index),
+                    Pattern::Glob(_) => graph.globs.push((text, index)),
+                }
+            }
+        }
+        graph
+    }
+
+    /// The wide IPs that own a name: those of exactly that name, else those whose pattern it fits.
+    fn owners(&self, name: &Name) -> Vec<usize> {
+        let text = name.to_lowercase().to_string();
+        match self.exact.get(&text) {
+            Some(owners) => owners.clone(),
+            None => self.globs.iter().filter(|(glob, _)| fits(glob.as_bytes(), text.as_bytes())).map(|g| g.1).collect(),
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.exact.keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Whether following CNAME members from these wide IPs reaches a wide IP that uses the pool.
+    fn comes_back(&self, mut next: Vec<usize>, pool: &str) -> bool {
+        let mut seen = vec![false; self.model.wide_ips.len()];
+        while let Some(index) = next.pop() {
+            let (Some(wide_ip), Some(seen)) = (self.model.wide_ips.get(index), seen.get_mut(index)) else { continue };
+            if std::mem::replace(seen, true) {
+                continue;
+            }
+            let used = wide_ip.pools.iter().map(|reference| reference.pool).chain(wide_ip.last_resort);
+            for used in used.filter_map(|id| self.model.pools.get(usize::try_from(id.0).ok()?)) {
+                if &*used.name == pool {
+                    return true;
+                }
+                for member in &used.members {
+                    if let MemberTarget::Name { name, .. } = &member.target {
+                        next.extend(self.owners(name));
+                    }
+                }
+            }
+        }
+        false
+    }
+}
+
+/// Whether a name fits a pattern: `*` stands for any characters, `?` for one that is not a dot.
+fn fits(pattern: &[u8], name: &[u8]) -> bool {
+    // The last star and how much it has taken so far: on a mismatch it takes one more.
+    let (mut p, mut n, mut star) = (0, 0, None);
+    while let Some(octet) = name.get(n) {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p + 1, n));
+                p += 1;
+            }
+            Some(b'?') if *octet != b'.' => (p, n) = (p + 1, n + 1),
+            Some(wanted) if wanted == octet => (p, n) = (p + 1, n + 1),
+            _ => match star.as_mut() {
+                Some((after, taken)) => {
+                    *taken += 1;
+                    (p, n) = (*after, *taken);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern.get(p..).is_some_and(|rest| rest.iter().all(|octet| *octet == b'*'))
+}

@@ -1,0 +1,241 @@
+//! YAML text → a tree with positions. The only file that names the YAML crate.
+//!
+//! An event parser is used, not a serde implementation: the tree keeps the position of every key and value, so that
+//! all errors of a file can be shown at once instead of the first, and aliases are shared instead of copied, so that a
+//! file cannot unfold into more than it is.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
+
+use super::issues::Issues;
+use super::limits;
+use super::node::{Entry, FileId, Node, Position, Shortened, Value};
+
+/// Reads one document. Errors go to `issues`; `None` when no tree can be made of the text.
+pub(crate) fn parse(file: FileId, text: &str, issues: &Issues) -> Option<Node> {
+    let options = granit_parser::options! {
+        emit_comments: false,
+        flow_nesting_limit: limits::YAML_DEPTH_MAX,
+        block_nesting_limit: limits::YAML_DEPTH_MAX,
+    };
+    let mut composer = Composer::new(file, issues);
+    // A byte order mark is presentation, not text.
+    for event in Parser::new_from_str_with_options(text.strip_prefix('\u{feff}').unwrap_or(text), options) {
+        match event {
+            Ok((event, span)) => composer.take(event, &span)?,
+            Err(error) => {
+                let at = error.marker();
+                let position = Position { file, line: number(at.line()), column: number(at.col() + 1), width: 1 };
+                issues.error_in_text(position, format!("not YAML: {}", error.info()));
+                return None;
+            }
+        }
+    }
+    Some(composer.root.unwrap_or_else(|| Node::new(Position { file, line: 1, column: 1, width: 1 }, Value::Null)))
+}
+
+/// Builds the tree from events, without recursion.
+struct Composer<'a> {
+    file: FileId,
+    issues: &'a Issues,
+    /// The collections that are open, outermost first.
+    open: Vec<Open>,
+    anchors: HashMap<usize, Rc<Node>>,
+    /// Nodes that aliases have added to what a walk sees.
+    aliased: u64,
+    documents: u32,
+    root: Option<Node>,
+}
+
+struct Open {
+    position: Position,
+    anchor: usize,
+    kind: Kind,
+}
+
+enum Kind {
+    List(Vec<Rc<Node>>),
+    Map { entries: Vec<Entry>, key: Option<(Rc<str>, Position)> },
+}
+
+impl<'a> Composer<'a> {
+    fn new(file: FileId, issues: &'a Issues) -> Self {
+        Self { file, issues, open: Vec::new(), anchors: HashMap::new(), aliased: 0, documents: 0, root: None }
+    }
+
+    /// Takes one event; `None` when reading must stop.
+    fn take(&mut self, event: Event<'_>, span: &Span) -> Option<()> {
+        let position = self.position(span);
+        match event {
+            Event::DocumentStart(..) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    self.issues.error_in_text(position, "a second document in one file: write it to a file of its own");
+                    return None;
+                }
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let as_text = self.check_tag(tag.as_deref(), position);
+                let value = match (&*text, style, as_text) {
+                    ("" | "~" | "null" | "Null" | "NULL", ScalarStyle::Plain, false) => Value::Null,
+                    _ => Value::Text(text.into()),
+                };
+                return self.add(Node::new(position, value), anchor);
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                self.check_tag(tag.as_deref(), position);
+                self.open.push(Open { position, anchor, kind: Kind::List(Vec::new()) });
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                self.check_tag(tag.as_deref(), position);
+                self.open.push(Open { position, anchor, kind: Kind::Map { entries: Vec::new(), key: None } });
+            }
+            Event::SequenceEnd | Event::MappingEnd => return self.close(),
+            Event::Alias(anchor) => return self.alias(anchor, position),
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// Ends the innermost collection.
+    fn close(&mut self) -> Option<()> {
+        let Open { position, anchor, kind } = self.open.pop()?;
+        let value = match kind {
+            Kind::List(items) => Value::List(items),
+            Kind::Map { entries, .. } => Value::Map(self.settle(entries)),
+        };
+        self.add(Node::new(position, value), anchor)
+    }
+
+    /// Puts a finished node into the collection that is open.
+    fn add(&mut self, node: Node, anchor: usize) -> Option<()> {
+        if self.open.is_empty() {
+            // An anchor on the whole document changes nothing: no alias can follow it.
+            self.root = Some(node);
+            return Some(());
+        }
+        let node = Rc::new(node);
+        if anchor != 0 {
+            self.anchors.insert(anchor, Rc::clone(&node));
+        }
+        self.place(node)
+    }
+
+    fn place(&mut self, node: Rc<Node>) -> Option<()> {
+        let position = node.position;
+        match self.open.last_mut().map(|open| &mut open.kind) {
+            None => {}
+            Some(Kind::List(items)) => items.push(node),
+            Some(Kind::Map { entries, key }) => match key.take() {
+                Some((key, position)) => entries.push(Entry { key, position, value: node }),
+                None => match &node.value {
+                    Value::Text(text) => *key = Some((Rc::from(&**text), position)),
+                    Value::Null => *key = Some((Rc::from(""), position)),
+                    other => {
+                        let message = format!("a key must be a text, not {other}");
+                        self.issues.error_in_text(position, message);
+                        return None;
+                    }
+                },
+            },
+        }
+        Some(())
+    }
+
+    fn alias(&mut self, anchor: usize, position: Position) -> Option<()> {
+        let Some(node) = self.anchors.get(&anchor).map(Rc::clone) else {
+            self.issues.error_in_text(position, "an alias inside the value it stands for");
+            return None;
+        };
+        self.aliased = self.aliased.saturating_add(node.weight);
+        let depth = usize::try_from(node.depth).unwrap_or(usize::MAX).saturating_add(self.open.len());
+        if self.aliased > limits::YAML_ALIASED_NODES_MAX || depth > limits::YAML_DEPTH_MAX {
+            let message = format!(
+                "aliases unfold into more than {} values or {} levels",
+                limits::YAML_ALIASED_NODES_MAX,
+                limits::YAML_DEPTH_MAX
+            );
+            self.issues.error_in_text(position, message);
+            return None;
+        }
+        self.place(node)
+    }
+
+    /// Refuses keys written twice and follows merge keys (`<<: *defaults`, what is written wins over what is merged).
+    fn settle(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
+        let mut order: Vec<usize> = (0..entries.len()).collect();
+        let key = |index: &usize| entries.get(*index).map(|entry| &entry.key);
+        order.sort_by(|a, b| key(a).cmp(&key(b)).then(a.cmp(b)));
+        let mut repeated = Vec::new();
+        for pair in order.windows(2) {
+            if let [first, second] = pair
+                && let (Some(first), Some(again)) = (entries.get(*first), entries.get(*second))
+                && first.key == again.key
+            {
+                let message = format!(
+                    "the key `{}` is written twice, first in line {}",
+                    Shortened(&again.key),
+                    first.position.line
+                );
+                self.issues.error_in_text(again.position, message);
+                repeated.push(*second);
+            }
+        }
+        repeated.sort_unstable();
+        for index in repeated.into_iter().rev() {
+            entries.remove(index);
+        }
+        match entries.iter().position(|entry| &*entry.key == "<<") {
+            Some(index) => self.merge(entries, index),
+            None => entries,
+        }
+    }
+
+    /// Adds the entries of the map, or of each map of the list, that the merge key at `index` names.
+    fn merge(&self, mut entries: Vec<Entry>, index: usize) -> Vec<Entry> {
+        let merged = entries.remove(index).value;
+        let maps: &[Rc<Node>] = match &merged.value {
+            Value::List(items) => items,
+            _ => std::slice::from_ref(&merged),
+        };
+        for map in maps {
+            if !matches!(map.value, Value::Map(_)) {
+                let message = format!("`<<` takes a map or a list of maps, not {}", map.value);
+                self.issues.error_in_text(map.position, message);
+            }
+            for entry in map.entries() {
+                if !entries.iter().any(|present| present.key == entry.key) {
+                    entries.push(entry.clone());
+                }
+            }
+        }
+        entries
+    }
+
+    /// Refuses tags beyond YAML's own; says whether the tag makes any scalar a text.
+    fn check_tag(&self, tag: Option<&Tag>, position: Position) -> bool {
+        let Some(tag) = tag else { return false };
+        if tag.is_custom() {
+            let message = format!("the tag `{}` means nothing here", Shortened(&tag.original()));
+            self.issues.error_in_text(position, message);
+        }
+        tag.core_suffix() == Some("str")
+    }
+
+    fn position(&self, span: &Span) -> Position {
+        let width =
+            if span.start.line() == span.end.line() { span.end.col().saturating_sub(span.start.col()) } else { 1 };
+        Position {
+            file: self.file,
+            line: number(span.start.line().max(1)),
+            column: number(span.start.col() + 1),
+            width: number(width.max(1)),
+        }
+    }
+}
+
+fn number(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
