@@ -9,6 +9,11 @@
 
 mod builder;
 mod lookup;
+pub mod master;
+mod master_directive;
+mod master_generate;
+mod master_reader;
+mod master_report;
 mod master_token;
 pub mod octodns;
 pub mod rdata;
