@@ -1,0 +1,333 @@
+//! One TCP connection: two-octet framing, pipelined queries answered in order, a time limit for every wait.
+//!
+//! | waiting for | at most | ends with |
+//! |---|---|---|
+//! | the first query, from accept | `first_message` | `FirstMessage` |
+//! | the rest of a query, from its first octet | `message` | `Message` |
+//! | the next query | `idle`, a fifth of it when crowded | `Idle` |
+//! | the client to take replies, since it last took some | `write_stall` | `WriteStall`, by reset |
+//! | any of them, from accept | `lifetime` | `Lifetime` |
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::IntGauge;
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::TcpLimits;
+use super::clients::{Connections, Place};
+use super::tcp::{DRAIN_MAX, Thread};
+use super::worker::Reply;
+use crate::metrics::{CloseReason, ConnectionState, Limit, Metrics};
+
+/// Octets of replies after which they are written before the next query is answered; one more reply may follow.
+const REPLIES_MAX: usize = 65_536;
+/// Octets of buffer that an idle connection keeps.
+const BUFFER_KEPT: usize = 2048;
+/// The two octets of a message's length (RFC 1035 §4.2.2).
+const LENGTH: usize = 2;
+
+/// How many connections there are in each state.
+pub(super) struct Gauges([IntGauge; 3]);
+
+impl Gauges {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        Self(ConnectionState::ALL.map(|state| metrics.tcp_connections(state)))
+    }
+
+    fn of(&self, state: ConnectionState) -> Option<&IntGauge> {
+        self.0.get(state as usize)
+    }
+}
+
+/// One connection.
+pub(super) struct Stream {
+    socket: TcpStream,
+    client: SocketAddr,
+    thread: Rc<RefCell<Thread>>,
+    limits: TcpLimits,
+    metrics: Arc<Metrics>,
+    gauges: Rc<Gauges>,
+    place: Place,
+    connections: Arc<Connections>,
+    stopping: watch::Receiver<bool>,
+    state: ConnectionState,
+    accepted: Instant,
+    /// When the wait that is under way began: the first octet of a message, or the end of the last one.
+    since: Instant,
+    /// Whether a query has been answered.
+    served: bool,
+    /// The part of a message that is in.
+    partial: Vec<u8>,
+    /// Replies that are not written yet, each with its length.
+    replies: Vec<u8>,
+    /// When the listener's stop ends it, once that has begun.
+    drain_until: Option<Instant>,
+    /// Why it ended; a task that is cut off by the stop never says otherwise.
+    ended: CloseReason,
+}
+
+impl Stream {
+    #[expect(clippy::too_many_arguments, reason = "each is one thing a connection needs, and there is one caller")]
+    pub(super) fn new(
+        socket: TcpStream,
+        client: SocketAddr,
+        thread: Rc<RefCell<Thread>>,
+        limits: TcpLimits,
+        metrics: Arc<Metrics>,
+        gauges: Rc<Gauges>,
+        place: Place,
+        connections: Arc<Connections>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        let now = Instant::now();
+        if let Some(gauge) = gauges.of(ConnectionState::Idle) {
+            gauge.inc();
+        }
+        Self {
+            socket,
+            client,
+            thread,
+            limits,
+            metrics,
+            gauges,
+            place,
+            connections,
+            stopping,
+            state: ConnectionState::Idle,
+            accepted: now,
+            since: now,
+            served: false,
+            partial: Vec::new(),
+            replies: Vec::new(),
+            drain_until: None,
+            ended: CloseReason::Stopping,
+        }
+    }
+
+    /// Serves the connection to its end.
+    pub(super) async fn serve(mut self) {
+        let sleep = sleep_until(self.accepted + self.limits.first_message);
+        let mut sleep = std::pin::pin!(sleep);
+        self.ended = self.exchange(&mut sleep).await;
+        if self.ended == CloseReason::WriteStall {
+            // What the client did not take in time is not kept for it by the kernel either.
+            let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO)); // Else it lingers a little.
+        }
+    }
+
+    async fn exchange(&mut self, sleep: &mut Pin<&mut Sleep>) -> CloseReason {
+        loop {
+            if let Err(reason) = self.wait(sleep).await {
+                return reason;
+            }
+            match self.read() {
+                Ok(0) => return CloseReason::Client,
+                Ok(length) => {
+                    if let Err(reason) = self.answer_all(length, sleep).await {
+                        return reason;
+                    }
+                    // A client that always has more to read must not keep the thread from the others.
+                    tokio::task::yield_now().await;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.drain_until.is_some() && self.partial.is_empty() {
+                        return CloseReason::Stopping;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return CloseReason::Error,
+            }
+        }
+    }
+
+    /// Reads what is there into the thread's buffer, which belongs to this connection until its next wait.
+    fn read(&self) -> io::Result<usize> {
+        self.socket.try_read(&mut self.thread.borrow_mut().input)
+    }
+
+    /// Waits until octets may be there; or the reason to end: a time limit, the stop, or the order to make room.
+    async fn wait(&mut self, sleep: &mut Pin<&mut Sleep>) -> Result<(), CloseReason> {
+        if self.drain_until.is_none() && *self.stopping.borrow() {
+            self.drain_until = Some(Instant::now() + DRAIN_MAX);
+        }
+        let (deadline, reason) = self.deadline();
+        sleep.as_mut().reset(deadline);
+        let draining = self.drain_until.is_some();
+        if draining && self.partial.is_empty() && Instant::now() < deadline {
+            // What is queued is still read and answered; then nothing is under way.
+            return Ok(());
+        }
+        // In this order, so that octets that never end cannot put off a time limit.
+        tokio::select! {
+            biased;
+            () = self.place.connection.evicted.notified() => Err(CloseReason::Evicted),
+            () = sleep.as_mut() => Err(reason),
+            _ = self.stopping.changed(), if !draining => Ok(()),
+            readable = self.socket.readable() => readable.map_err(|_| CloseReason::Error),
+        }
+    }
+
+    /// When the wait that begins now ends, and why.
+    fn deadline(&self) -> (Instant, CloseReason) {
+        if let Some(drain_until) = self.drain_until {
+            return (drain_until, CloseReason::Stopping);
+        }
+        let (deadline, reason) = match (self.served, self.partial.is_empty()) {
+            (false, _) => (self.accepted + self.limits.first_message, CloseReason::FirstMessage),
+            (true, false) => (self.since + self.limits.message, CloseReason::Message),
+            (true, true) if self.connections.is_crowded() => (self.since + self.limits.idle / 5, CloseReason::Idle),
+            (true, true) => (self.since + self.limits.idle, CloseReason::Idle),
+        };
+        let end = self.accepted + self.limits.lifetime;
+        if end < deadline { (end, CloseReason::Lifetime) } else { (deadline, reason) }
+    }
+
+    /// Answers every complete message among the `length` octets just read, and keeps the rest.
+    async fn answer_all(&mut self, length: usize, sleep: &mut Pin<&mut Sleep>) -> Result<(), CloseReason> {
+        let mut input = std::mem::take(&mut self.partial);
+        let mut begun = !input.is_empty();
+        let mut done = 0;
+        {
+            let thread = self.thread.borrow();
+            input.extend_from_slice(thread.input.get(..length).unwrap_or_default());
+        }
+        loop {
+            let (consumed, answered) = self.answer_some(input.get(done..).unwrap_or_default())?;
+            done += consumed;
+            let finished = answered < self.limits.pipelined && self.replies.len() < REPLIES_MAX;
+            begun &= answered == 0;
+            if !self.replies.is_empty() {
+                self.write(sleep).await?;
+            }
+            if finished {
+                break;
+            }
+            self.metrics.limit_hit(if answered < self.limits.pipelined {
+                Limit::TcpReplyBuffer
+            } else {
+                Limit::TcpPipelined
+            });
+            // Other connections of this thread get their turn.
+            tokio::task::yield_now().await;
+        }
+        input.drain(..done);
+        // A burst shall not keep its buffer for the life of the connection; a usual query's is kept for the next one.
+        if input.is_empty() {
+            input.shrink_to(BUFFER_KEPT);
+        }
+        if !begun {
+            // A message that was already begun keeps its time.
+            self.since = Instant::now();
+        }
+        self.enter(if input.is_empty() { ConnectionState::Idle } else { ConnectionState::Reading });
+        self.partial = input;
+        Ok(())
+    }
+
+    /// Answers complete messages into the reply buffer, up to its limits. Returns the octets and the messages used.
+    fn answer_some(&mut self, input: &[u8]) -> Result<(usize, usize), CloseReason> {
+        let mut thread = self.thread.borrow_mut();
+        let Thread { responder, output, .. } = &mut *thread;
+        let (snapshot, now) = (responder.snapshot(), responder.now());
+        let (mut consumed, mut answered) = (0, 0);
+        while let Some((message, rest)) = next_message(input.get(consumed..).unwrap_or_default()) {
+            if answered >= self.limits.pipelined || self.replies.len() >= REPLIES_MAX {
+                break;
+            }
+            match responder.respond(&snapshot, message, self.client, now, output) {
+                Reply::Send(length) => {
+                    let prefix = u16::try_from(length).map_err(|_| CloseReason::Panic)?;
+                    self.replies.extend_from_slice(&prefix.to_be_bytes());
+                    self.replies.extend_from_slice(output.get(..length).unwrap_or_default());
+                }
+                Reply::Silence => {}
+                Reply::Reject => return Err(CloseReason::Malformed),
+            }
+            consumed = input.len() - rest.len();
+            answered += 1;
+        }
+        if answered > 0 {
+            self.served = true;
+            self.place.connection.touch(now);
+        }
+        Ok((consumed, answered))
+    }
+
+    /// Writes all replies. The client must take some of them within every `write_stall`.
+    async fn write(&mut self, sleep: &mut Pin<&mut Sleep>) -> Result<(), CloseReason> {
+        let mut written = 0;
+        while let Some(rest) = self.replies.get(written..).filter(|rest| !rest.is_empty()) {
+            match self.socket.try_write(rest) {
+                Ok(length) => written += length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.enter(ConnectionState::Writing);
+                    let stalled = Instant::now() + self.limits.write_stall;
+                    let end = self.accepted + self.limits.lifetime;
+                    sleep.as_mut().reset(stalled.min(end));
+                    tokio::select! {
+                        biased;
+                        writable = self.socket.writable() => writable.map_err(|_| CloseReason::Error)?,
+                        () = self.place.connection.evicted.notified() => return Err(CloseReason::Evicted),
+                        () = sleep.as_mut() => return Err(CloseReason::WriteStall),
+                    }
+                }
+                Err(_) => return Err(CloseReason::Error),
+            }
+        }
+        self.replies.clear();
+        self.replies.shrink_to(BUFFER_KEPT);
+        Ok(())
+    }
+
+    /// Moves the connection to another state in the gauges.
+    fn enter(&mut self, state: ConnectionState) {
+        if let (Some(from), Some(to)) = (self.gauges.of(self.state), self.gauges.of(state)) {
+            from.dec();
+            to.inc();
+        }
+        self.state = state;
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Some(gauge) = self.gauges.of(self.state) {
+            gauge.dec();
+        }
+        self.metrics.tcp_closed(self.ended);
+    }
+}
+
+/// The first complete message and what follows it.
+fn next_message(input: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (prefix, rest) = input.split_first_chunk::<LENGTH>()?;
+    rest.split_at_checked(usize::from(u16::from_be_bytes(*prefix)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_complete_once_all_its_octets_are_in() {
+        let check =
+            |input: &[u8], expected: Option<(&[u8], &[u8])>| assert_eq!(next_message(input), expected, "{input:?}");
+        check(&[], None);
+        check(&[0], None);
+        check(&[0, 0], Some((&[], &[])));
+        check(&[0, 2, 7], None);
+        check(&[0, 2, 7, 8], Some((&[7, 8], &[])));
+        check(&[0, 1, 7, 0, 2, 9], Some((&[7], &[0, 2, 9])));
+        check(&[1, 0, 7], None);
+    }
+}

@@ -1,0 +1,294 @@
+//! UDP workers: plain threads that receive a batch, answer each packet and send the replies in one go.
+//!
+//! On a specific address neither side carries control messages. On a wildcard address the kernel tells where each query
+//! was sent, and the replies of one batch are sent in one call per such address, with it as their source: usually one.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrIn, SockaddrIn6, SockaddrLike,
+    recvmmsg, sendmmsg,
+};
+use tracing::{error, warn};
+
+use super::worker::{Reply, Responder, Service};
+use crate::answer::Transport;
+use crate::metrics::{DropReason, Limit};
+
+/// Packets received and replies sent in one call.
+const BATCH: usize = 64;
+/// Octets taken of a query; longer ones are cut, and so are malformed.
+const PACKET: usize = 4096;
+/// Distance of two packet buffers: not a multiple of 4096, so that their first lines do not compete for one cache set.
+const STRIDE: usize = PACKET + 192;
+/// Batches answered at most after the stop, so that a flood cannot keep the thread.
+const DRAIN_BATCHES_MAX: usize = 1024;
+/// Failed receives in a row after which the worker pauses instead of spinning.
+const ERRORS_MAX: u32 = 100;
+/// That pause.
+const ERROR_PAUSE: Duration = Duration::from_millis(10);
+
+/// Serves a socket until `stopping`, then what is queued, then returns.
+pub(super) fn run(socket: &UdpSocket, address: SocketAddr, service: &Service, stopping: &Arc<AtomicBool>) {
+    match address {
+        SocketAddr::V4(_) => Loop::<SockaddrIn>::new(socket, address, service).run(stopping),
+        SocketAddr::V6(_) => Loop::<SockaddrIn6>::new(socket, address, service).run(stopping),
+    }
+}
+
+/// An address family as the system calls see it.
+trait Family: SockaddrLike + Copy + Into<SocketAddr> {
+    /// The address of ours that a query was sent to, as the source of the reply.
+    type Local: Copy + PartialEq;
+
+    /// Room for the control message that carries it.
+    fn control_space() -> Vec<u8>;
+    /// Takes it from a received control message.
+    fn local(message: &ControlMessageOwned) -> Option<Self::Local>;
+    /// The control message that sets it.
+    fn control(local: &Self::Local) -> ControlMessage<'_>;
+}
+
+/// `in_pktinfo` without the parts that must not be given back.
+#[derive(Clone, Copy)]
+struct Local4(libc::in_pktinfo);
+
+impl PartialEq for Local4 {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ipi_spec_dst.s_addr == other.0.ipi_spec_dst.s_addr
+    }
+}
+
+impl Family for SockaddrIn {
+    type Local = Local4;
+
+    fn control_space() -> Vec<u8> {
+        cmsg_space!(libc::in_pktinfo)
+    }
+
+    fn local(message: &ControlMessageOwned) -> Option<Local4> {
+        let ControlMessageOwned::Ipv4PacketInfo(info) = message else { return None };
+        // The interface stays open: with asymmetric routes the way back is another one.
+        let nowhere = libc::in_addr { s_addr: Ipv4Addr::UNSPECIFIED.to_bits() };
+        Some(Local4(libc::in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: info.ipi_spec_dst, ipi_addr: nowhere }))
+    }
+
+    fn control(local: &Local4) -> ControlMessage<'_> {
+        ControlMessage::Ipv4PacketInfo(&local.0)
+    }
+}
+
+/// `in6_pktinfo` whose interface is set for link-local addresses only, which are ambiguous without it.
+#[derive(Clone, Copy)]
+struct Local6(libc::in6_pktinfo);
+
+impl PartialEq for Local6 {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ipi6_addr.s6_addr == other.0.ipi6_addr.s6_addr && self.0.ipi6_ifindex == other.0.ipi6_ifindex
+    }
+}
+
+impl Family for SockaddrIn6 {
+    type Local = Local6;
+
+    fn control_space() -> Vec<u8> {
+        cmsg_space!(libc::in6_pktinfo)
+    }
+
+    fn local(message: &ControlMessageOwned) -> Option<Local6> {
+        let ControlMessageOwned::Ipv6PacketInfo(info) = message else { return None };
+        let link_local = matches!(info.ipi6_addr.s6_addr, [0xfe, second, ..] if second & 0xc0 == 0x80);
+        let ipi6_ifindex = if link_local { info.ipi6_ifindex } else { 0 };
+        Some(Local6(libc::in6_pktinfo { ipi6_addr: info.ipi6_addr, ipi6_ifindex }))
+    }
+
+    fn control(local: &Local6) -> ControlMessage<'_> {
+        ControlMessage::Ipv6PacketInfo(&local.0)
+    }
+}
+
+/// One reply of a batch; its octets stand in the output buffer of the same number.
+#[derive(Clone, Copy)]
+struct Queued<F: Family> {
+    length: usize,
+    client: F,
+    /// None on a specific address.
+    local: Option<F::Local>,
+}
+
+/// One worker.
+struct Loop<'a, F: Family> {
+    socket: &'a UdpSocket,
+    /// Whether the address is a wildcard, so that each query says where it was sent.
+    wildcard: bool,
+    responder: Responder,
+    service: &'a Service,
+    packets: Vec<u8>,
+    replies: Vec<u8>,
+    queued: Vec<Queued<F>>,
+    /// The addresses of ours that one batch's replies leave from.
+    groups: Vec<Option<F::Local>>,
+    /// Never used to receive as well: each system call leaves pointers in its headers.
+    send_headers: MultiHeaders<F>,
+}
+
+impl<'a, F: Family> Loop<'a, F> {
+    fn new(socket: &'a UdpSocket, address: SocketAddr, service: &'a Service) -> Self {
+        let wildcard = address.ip().is_unspecified();
+        Self {
+            socket,
+            wildcard,
+            responder: Responder::new(service, Transport::Udp),
+            service,
+            packets: vec![0; BATCH * STRIDE],
+            replies: vec![0; BATCH * STRIDE],
+            queued: Vec::with_capacity(BATCH),
+            groups: Vec::with_capacity(BATCH),
+            send_headers: MultiHeaders::preallocate(BATCH, wildcard.then(F::control_space)),
+        }
+    }
+
+    fn run(mut self, stopping: &AtomicBool) {
+        let mut receive_headers = MultiHeaders::preallocate(BATCH, self.wildcard.then(F::control_space));
+        let (mut drained, mut errors) = (0, 0);
+        while drained < DRAIN_BATCHES_MAX {
+            let stop = stopping.load(Ordering::Relaxed);
+            drained += usize::from(stop);
+            match self.batch(&mut receive_headers, stop) {
+                Ok(()) => errors = 0,
+                // The receive time-out, or nothing left to drain.
+                Err(Errno::EAGAIN) if stop => return,
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
+                Err(failed) => {
+                    // An ICMP error of an earlier reply ends no loop; what persists must not spin.
+                    errors += 1;
+                    if errors % ERRORS_MAX == 1 {
+                        warn!(error = %failed, "receiving queries failed");
+                    }
+                    if errors > ERRORS_MAX {
+                        std::thread::sleep(ERROR_PAUSE);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Receives what is there, waiting for the first packet only, and answers it.
+    fn batch(&mut self, headers: &mut MultiHeaders<F>, stop: bool) -> Result<(), Errno> {
+        let flags = if stop { MsgFlags::MSG_DONTWAIT } else { MsgFlags::MSG_WAITFORONE };
+        let mut buffers = self.packets.chunks_exact_mut(STRIDE);
+        let mut slices: [[IoSliceMut<'_>; 1]; BATCH] = std::array::from_fn(|_| {
+            let buffer = buffers.next().unwrap_or_default();
+            [IoSliceMut::new(buffer.get_mut(..PACKET).unwrap_or_default())]
+        });
+        let received = recvmmsg(self.socket.as_raw_fd(), headers, slices.iter_mut(), flags, None)?;
+        let (snapshot, now) = (self.responder.snapshot(), self.responder.now());
+        let mut outputs = self.replies.chunks_exact_mut(STRIDE);
+        let mut output = outputs.next().unwrap_or_default();
+        for message in received {
+            let Some(client) = message.address else { continue };
+            let packet = message.iovs().next().unwrap_or_default();
+            let source: SocketAddr = client.into();
+            if source.port() == 0 {
+                self.responder.dropped(DropReason::SourcePort);
+                continue;
+            }
+            let Reply::Send(length) = self.responder.respond(&snapshot, packet, source, now, output) else { continue };
+            let local = if self.wildcard { local(&message) } else { None };
+            self.queued.push(Queued { length, client, local });
+            output = outputs.next().unwrap_or_default();
+        }
+        drop(snapshot);
+        self.send();
+        Ok(())
+    }
+
+    /// Sends all queued replies: one call for each address of ours they leave from.
+    fn send(&mut self) {
+        for reply in &self.queued {
+            if !self.groups.contains(&reply.local) {
+                self.groups.push(reply.local);
+            }
+        }
+        for group in self.groups.drain(..) {
+            let all = self.queued.iter().zip(self.replies.chunks_exact(STRIDE));
+            let of_group = all.filter(|(reply, _)| reply.local == group);
+            let failures = send_group(self.socket, &mut self.send_headers, group, of_group);
+            count_failures(&mut self.responder, self.service, failures);
+        }
+        self.queued.clear();
+    }
+}
+
+/// The address of ours that a query was sent to.
+fn local<F: Family>(message: &RecvMsg<'_, '_, F>) -> Option<F::Local> {
+    message.cmsgs().ok()?.find_map(|control| F::local(&control))
+}
+
+/// Replies that the kernel did not take, by whether it was for want of room.
+#[derive(Default)]
+struct Failures {
+    no_room: u64,
+    other: u64,
+    last: Option<Errno>,
+}
+
+/// Sends replies that leave from one address. A reply that fails is passed over, and the rest still leaves.
+fn send_group<'a, F: Family + 'a>(
+    socket: &UdpSocket,
+    headers: &mut MultiHeaders<F>,
+    local: Option<F::Local>,
+    replies: impl Iterator<Item = (&'a Queued<F>, &'a [u8])>,
+) -> Failures {
+    let mut slices = [[IoSlice::new(&[])]; BATCH];
+    let mut clients = [None; BATCH];
+    let mut count = 0;
+    for (((reply, output), slice), client) in replies.zip(&mut slices).zip(&mut clients) {
+        *slice = [IoSlice::new(output.get(..reply.length).unwrap_or_default())];
+        *client = Some(reply.client);
+        count += 1;
+    }
+    let control = local.as_ref().map(F::control);
+    let mut failures = Failures::default();
+    let mut sent = 0;
+    while sent < count {
+        let (rest, to) = (slices.get(sent..count).unwrap_or_default(), clients.get(sent..count).unwrap_or_default());
+        // Never waits: when the network takes no more, a late reply is worth less than the next query.
+        match sendmmsg(socket.as_raw_fd(), headers, rest, to, control.as_slice(), MsgFlags::MSG_DONTWAIT) {
+            Ok(results) => sent += results.count().max(1),
+            Err(Errno::EINTR) => {}
+            Err(failed) => {
+                // The first of the rest failed.
+                sent += 1;
+                failures.last = Some(failed);
+                match failed {
+                    Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM => failures.no_room += 1,
+                    _ => failures.other += 1,
+                }
+            }
+        }
+    }
+    failures
+}
+
+fn count_failures(responder: &mut Responder, service: &Service, failures: Failures) {
+    let Some(last) = failures.last else { return };
+    for _ in 0..failures.no_room + failures.other {
+        responder.dropped(DropReason::Send);
+    }
+    if failures.no_room > 0 {
+        service.metrics.limit_hit(Limit::UdpSendBuffer);
+    }
+    // Unreachable clients and firewalls are everyday; what we built wrongly is not.
+    if last == Errno::EMSGSIZE || last == Errno::EINVAL {
+        error!(error = %last, "the kernel refused a reply");
+    }
+}

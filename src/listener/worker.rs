@@ -1,0 +1,197 @@
+//! What every transport shares: one call into the answer path per packet, guarded and counted.
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::{ArcSwap, Guard};
+use tracing::error;
+
+use crate::answer::{AnswerSource, Outcome, Snapshot, Transport, Worker};
+use crate::metrics::{Answered, DropReason, Metrics, Protocol, QueryCounters, Site, Source};
+use crate::status::Moment;
+use crate::wire::Rcode;
+
+/// A function that answers one packet; [`crate::answer::respond`] everywhere but in tests.
+pub type Respond = fn(&Snapshot, &mut Worker, &[u8], SocketAddr, Transport, Moment, &mut [u8]) -> Outcome;
+
+/// What the listeners need of the rest of the program.
+#[derive(Clone)]
+pub struct Service {
+    /// What answers depend on; the publisher alone stores to it.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Where queries are counted.
+    pub metrics: Arc<Metrics>,
+    /// Makes what one thread's queries may change. Called at start, and again after a panic.
+    pub new_worker: Arc<dyn Fn() -> Worker + Send + Sync>,
+    /// Where the process's clock started; every [`Moment`] counts from here.
+    pub started: Instant,
+    /// Answers one packet.
+    pub respond: Respond,
+}
+
+/// What a transport does after one packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// Send this many octets of the output buffer.
+    Send(usize),
+    /// Send nothing: the configuration says so.
+    Silence,
+    /// Send nothing: it was no query. A stream that carries such a thing is closed.
+    Reject,
+}
+
+/// One thread's side of the answer path.
+pub(super) struct Responder {
+    service: Service,
+    worker: Worker,
+    counters: QueryCounters,
+    transport: Transport,
+    /// When the last panic was logged, so that a packet sent in a loop does not fill the log.
+    logged: Option<Moment>,
+}
+
+/// How often a panic is logged with its packet, at most.
+const PANIC_LOG_INTERVAL_MS: u64 = 1000;
+/// The header of a message (RFC 1035 §4.1.1).
+const HEADER: usize = 12;
+
+impl Responder {
+    pub(super) fn new(service: &Service, transport: Transport) -> Self {
+        let protocol = match transport {
+            Transport::Udp => Protocol::Udp,
+            Transport::Tcp => Protocol::Tcp,
+        };
+        Self {
+            worker: (service.new_worker)(),
+            counters: service.metrics.query_counters(protocol),
+            service: service.clone(),
+            transport,
+            logged: None,
+        }
+    }
+
+    /// The present moment; read once per batch.
+    pub(super) fn now(&self) -> Moment {
+        Moment::from_millis(u64::try_from(self.service.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// What answers depend on now; loaded once per batch and let go before waiting, so that none is kept for long.
+    pub(super) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
+        self.service.snapshot.load()
+    }
+
+    /// Answers one packet into `out` and counts what became of it. A panic of ours costs this answer and no more.
+    #[inline]
+    pub(super) fn respond(
+        &mut self,
+        snapshot: &Snapshot,
+        packet: &[u8],
+        source: SocketAddr,
+        now: Moment,
+        out: &mut [u8],
+    ) -> Reply {
+        let (respond, worker, transport) = (self.service.respond, &mut self.worker, self.transport);
+        // The worker may be left half-changed by a panic, so it is made anew then.
+        let outcome = catch_unwind(AssertUnwindSafe(|| respond(snapshot, worker, packet, source, transport, now, out)));
+        match outcome {
+            Ok(outcome) if outcome.length > 0 => {
+                self.counters.answered(answered(&outcome));
+                Reply::Send(outcome.length)
+            }
+            Ok(_) => self.unanswered(packet),
+            Err(_) => self.panicked(packet, source, now, out),
+        }
+    }
+
+    /// Counts a packet that is dropped before or after answering.
+    pub(super) fn dropped(&mut self, reason: DropReason) {
+        self.counters.dropped(reason, 1);
+    }
+
+    /// Names the reason for no reply; the answer path gives none to runts, to responses and where policy says so.
+    fn unanswered(&mut self, packet: &[u8]) -> Reply {
+        let (reason, reply) = match packet.get(2) {
+            _ if packet.len() < HEADER => (DropReason::Runt, Reply::Reject),
+            Some(flags) if flags & 0x80 != 0 => (DropReason::Response, Reply::Reject),
+            _ => (DropReason::Policy, Reply::Silence),
+        };
+        self.counters.dropped(reason, 1);
+        reply
+    }
+
+    /// Answers SERVFAIL where the answer path broke, and leaves the packet in the log so that it can be replayed.
+    #[cold]
+    fn panicked(&mut self, packet: &[u8], source: SocketAddr, now: Moment, out: &mut [u8]) -> Reply {
+        let site = match self.transport {
+            Transport::Udp => Site::Udp,
+            Transport::Tcp => Site::Tcp,
+        };
+        self.service.metrics.panicked(site);
+        if self.logged.is_none_or(|logged| now.since(logged).as_millis() >= u128::from(PANIC_LOG_INTERVAL_MS)) {
+            self.logged = Some(now);
+            let packet: String = packet.iter().take(512).map(|octet| format!("{octet:02x}")).collect();
+            error!(%source, %packet, "answering this packet panicked; it was given SERVFAIL");
+        }
+        self.worker = (self.service.new_worker)();
+        match server_failure(packet, out) {
+            Some(length) => {
+                self.counters.answered(Answered {
+                    record_type: None,
+                    rcode: Rcode::SERVFAIL,
+                    source: Source::None,
+                    length,
+                    truncated: false,
+                });
+                Reply::Send(length)
+            }
+            None => self.unanswered(packet),
+        }
+    }
+}
+
+fn answered(outcome: &Outcome) -> Answered {
+    Answered {
+        record_type: outcome.record_type,
+        rcode: outcome.rcode,
+        source: match outcome.source {
+            AnswerSource::WideIp => Source::WideIp,
+            AnswerSource::Zone => Source::Zone,
+            AnswerSource::None => Source::None,
+        },
+        length: outcome.length,
+        truncated: outcome.truncated,
+    }
+}
+
+/// A bare SERVFAIL header for a query: its id, opcode and RD, no sections. None for what must get no reply.
+fn server_failure(packet: &[u8], out: &mut [u8]) -> Option<usize> {
+    let header: &[u8; HEADER] = packet.first_chunk()?;
+    let [id_high, id_low, flags, ..] = *header;
+    if flags & 0x80 != 0 {
+        return None;
+    }
+    let reply = [id_high, id_low, 0x80 | (flags & 0x79), 2, 0, 0, 0, 0, 0, 0, 0, 0];
+    out.get_mut(..HEADER)?.copy_from_slice(&reply);
+    Some(HEADER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_answered_with_servfail_and_nothing_that_must_stay_silent() {
+        let check = |packet: &[u8], expected: Option<&[u8]>| {
+            let mut out = [0xff; 64];
+            let length = server_failure(packet, &mut out);
+            assert_eq!(length.map(|length| &out[..length]), expected, "{packet:02x?}");
+        };
+        check(&[1, 2, 1, 0x20, 0, 1, 0, 0, 0, 0, 0, 1, 7], Some(&[1, 2, 0x81, 2, 0, 0, 0, 0, 0, 0, 0, 0]));
+        check(&[1, 2, 0x7f, 0xff, 0, 1, 0, 0, 0, 0, 0, 1], Some(&[1, 2, 0xf9, 2, 0, 0, 0, 0, 0, 0, 0, 0]));
+        check(&[1, 2, 0x80, 0, 0, 1, 0, 0, 0, 0, 0, 1], None);
+        check(&[1, 2, 1, 0, 0, 1, 0, 0, 0, 0, 0], None);
+        check(&[], None);
+    }
+}
