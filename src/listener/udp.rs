@@ -196,12 +196,8 @@ impl<'a, F: Family> Loop<'a, F> {
         for message in received {
             let Some(client) = message.address else { continue };
             let packet = message.iovs().next().unwrap_or_default();
-            let source: SocketAddr = client.into();
-            if source.port() == 0 {
-                self.responder.dropped(DropReason::SourcePort);
-                continue;
-            }
-            let Reply::Send(length) = self.responder.respond(&snapshot, packet, source, now, output) else { continue };
+            let reply = self.responder.respond(&snapshot, packet, client.into(), now, output);
+            let Reply::Send(length) = reply else { continue };
             let local = if self.wildcard { local(&message) } else { None };
             self.queued.push(Queued { length, client, local });
             output = outputs.next().unwrap_or_default();

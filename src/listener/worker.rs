@@ -11,10 +11,10 @@ use tracing::error;
 use crate::answer::{AnswerSource, Outcome, Snapshot, Transport, Worker};
 use crate::metrics::{Answered, DropReason, Metrics, Protocol, QueryCounters, Site, Source};
 use crate::status::Moment;
-use crate::wire::Rcode;
+use crate::wire::{Rcode, Silence};
 
 /// A function that answers one packet; [`crate::answer::respond`] everywhere but in tests.
-pub type Respond = fn(&Snapshot, &mut Worker, &[u8], SocketAddr, Transport, Moment, &mut [u8]) -> Outcome;
+pub type Respond = fn(&Snapshot, &mut Worker, &[u8], SocketAddr, Transport, &mut [u8]) -> Outcome;
 
 /// What the listeners need of the rest of the program.
 #[derive(Clone)]
@@ -94,13 +94,13 @@ impl Responder {
     ) -> Reply {
         let (respond, worker, transport) = (self.service.respond, &mut self.worker, self.transport);
         // The worker may be left half-changed by a panic, so it is made anew then.
-        let outcome = catch_unwind(AssertUnwindSafe(|| respond(snapshot, worker, packet, source, transport, now, out)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| respond(snapshot, worker, packet, source, transport, out)));
         match outcome {
             Ok(outcome) if outcome.length > 0 => {
                 self.counters.answered(answered(&outcome));
                 Reply::Send(outcome.length)
             }
-            Ok(_) => self.unanswered(packet),
+            Ok(outcome) => self.unanswered(outcome.silence),
             Err(_) => self.panicked(packet, source, now, out),
         }
     }
@@ -110,14 +110,15 @@ impl Responder {
         self.counters.dropped(reason, 1);
     }
 
-    /// Names the reason for no reply; the answer path gives none to runts, to responses and where policy says so.
-    fn unanswered(&mut self, packet: &[u8]) -> Reply {
-        let (reason, reply) = match packet.get(2) {
-            _ if packet.len() < HEADER => (DropReason::Runt, Reply::Reject),
-            Some(flags) if flags & 0x80 != 0 => (DropReason::Response, Reply::Reject),
-            _ => (DropReason::Policy, Reply::Silence),
+    /// Counts the reason for no reply; without a reason of the packet's own, policy says so.
+    fn unanswered(&mut self, silence: Option<Silence>) -> Reply {
+        let (reason, reply) = match silence {
+            Some(Silence::Runt) => (DropReason::Runt, Reply::Reject),
+            Some(Silence::Response) => (DropReason::Response, Reply::Reject),
+            Some(Silence::SourcePortZero) => (DropReason::SourcePort, Reply::Reject),
+            None => (DropReason::Policy, Reply::Silence),
         };
-        self.counters.dropped(reason, 1);
+        self.dropped(reason);
         reply
     }
 
@@ -146,7 +147,7 @@ impl Responder {
                 });
                 Reply::Send(length)
             }
-            None => self.unanswered(packet),
+            None => self.unanswered(Some(Silence::Runt)),
         }
     }
 }

@@ -125,9 +125,9 @@ impl Metrics {
         self.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
     }
 
-    /// Sets whether the node is ready.
-    pub fn set_ready(&self, ready: bool) {
-        self.ready.set(i64::from(ready));
+    /// Notes that the node is ready; it stays so.
+    pub fn ready(&self) {
+        self.ready.set(1);
     }
 
     /// The content type of [`Self::export`].

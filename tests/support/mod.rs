@@ -1,6 +1,7 @@
 //! Helpers that integration tests share.
 
-#![allow(dead_code, reason = "each test program uses the helpers it needs")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses the helpers it needs")]
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 use std::path::{Path, PathBuf};
 

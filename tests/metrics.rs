@@ -1,0 +1,87 @@
+//! The exported text as Prometheus' own checker sees it.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+mod support;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fairlead::metrics::{
+    Answered, CloseReason, DecisionLayout, DropReason, KernelUdp, Limit, Metrics, Protocol, Reload, Site, Source,
+};
+use fairlead::status::{Availability, Enabled, ObjectKind};
+use fairlead::wire::{Rcode, RecordType};
+
+/// Metrics in which every declared one has a series.
+fn filled() -> Metrics {
+    let metrics = Metrics::new("0.1.0", "0123abc");
+    let mut queries = metrics.query_counters(Protocol::Udp);
+    queries.answered(Answered {
+        record_type: Some(RecordType::A),
+        rcode: Rcode::NOERROR,
+        source: Source::WideIp,
+        length: 60,
+        truncated: true,
+    });
+    queries.dropped(DropReason::Runt, 1);
+    let mut decisions = metrics.decision_counters();
+    let pair = ("www.example.com./A".into(), "web \"new\" york\\\n".into());
+    decisions.follow(&Arc::new(DecisionLayout::new([pair], &["preferred"])));
+    decisions.record(0, 0);
+    metrics.panicked(Site::Udp);
+    metrics.limit_hit(Limit::TcpConnections);
+    metrics.tcp_closed(CloseReason::Idle);
+    metrics.status_changed(ObjectKind::Pool);
+    metrics.reloaded(Reload::Applied, 1.8e9);
+    metrics.set_generation(7);
+    metrics.ready();
+    let age = Some(Duration::from_millis(1234));
+    metrics.set_reader(
+        "all",
+        Box::new(move |scrape| {
+            scrape.virtual_server("lb1", "www", Availability::Available, Enabled::Enabled, age);
+            scrape.member("web", "lb1/www", Availability::Offline, Enabled::DisabledByParent);
+            scrape.pool("web", Availability::Unknown);
+            scrape.wide_ip("www.example.com./A", Availability::Unavailable);
+            scrape.peer("lb1", true, age, Some(0.5));
+            scrape.certificate("node", 2_000_000_000);
+            scrape.zone("example.com.", 1, 4);
+            scrape.kernel_udp("ipv4", KernelUdp::ReceiveBuffer, 1);
+            scrape.socket_drops("[::]:53", 0);
+        }),
+    );
+    metrics
+}
+
+#[test]
+fn promtool_finds_nothing_to_say() {
+    let Some(promtool) = support::tool("promtool") else { return };
+    let text = filled().export().unwrap();
+    let mut child = Command::new(promtool)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert!(output.status.success() && said.is_empty(), "{said}\n{text}");
+}
+
+#[test]
+fn names_follow_one_scheme() {
+    let text = filled().export().unwrap();
+    let mut kinds = 0;
+    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').unwrap();
+        assert!(name.starts_with("fairlead_"), "{name}");
+        assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
+        kinds += 1;
+    }
+    assert_eq!(kinds, 31, "every metric has a series here; a new one belongs in this test");
+}
