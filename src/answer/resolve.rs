@@ -148,14 +148,11 @@ impl<'s> Resolver<'s, '_> {
                 Ok(Step::Follow(resolution, at))
             }
             Lookup::Dname { label, rrset } => self.redirect(reply, current, label, rrset, resolution),
-            Lookup::Delegation { label, name_servers, signers } => {
+            Lookup::Delegation { label, name_servers } => {
                 // RFC 1034 §4.3.2 step 3b: a referral is no authoritative answer; a chain before it was.
                 resolution.authoritative &= !current.is_first;
                 let owner = current.suffix(label);
                 self.write(reply, Section::Authority, owner, name_servers, name_servers.ttl)?;
-                if let Some(signers) = signers.filter(|_| self.query.edns.is_some_and(|edns| edns.dnssec_ok)) {
-                    self.write(reply, Section::Authority, owner, signers, signers.ttl)?;
-                }
                 additional::glue(reply, self.snapshot, self.room, name_servers, current.key.suffix(label))?;
                 Ok(Step::End(resolution))
             }
@@ -202,6 +199,10 @@ impl<'s> Resolver<'s, '_> {
         let target = target.get(..length).unwrap_or(&[]);
         let seed = self.snapshot.seed;
         let at = reply.record(Section::Answer, current.owner, RecordType::CNAME, rrset.ttl, target, scratch, seed)?;
+        // The CNAME just made is itself what a question for CNAME, or any type, wants.
+        if matches!(self.query.record_type, RecordType::CNAME | RecordType::ANY) {
+            return Ok(Step::End(resolution));
+        }
         Ok(Step::Follow(resolution, at))
     }
 
