@@ -6,9 +6,16 @@
 //! - Losing a session loses no verdict: it ages.
 
 mod clock;
+mod error;
+pub mod frame;
+mod identity;
+pub mod proto;
 mod report;
 mod settings;
+mod words;
 
 pub use clock::Clock;
+pub use error::{LinkError, Refusal};
+pub use identity::{Identity, IdentityError, Role};
 pub use report::{Host, Report, VirtualServerReport};
 pub use settings::{AgentAddress, Settings};
