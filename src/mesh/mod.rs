@@ -9,13 +9,23 @@ mod clock;
 mod error;
 pub mod frame;
 mod identity;
+mod inbound;
+mod outbound;
+pub mod peer;
+#[cfg(test)]
+mod peer_tests;
 pub mod proto;
 mod report;
 mod settings;
+#[cfg(test)]
+mod simulation;
 mod words;
 
 pub use clock::Clock;
 pub use error::{LinkError, Refusal};
 pub use identity::{Identity, IdentityError, Role};
+pub use inbound::{FrameRefusal, Progress};
+pub use outbound::Sequence;
+pub use peer::Peer;
 pub use report::{Host, Report, VirtualServerReport};
 pub use settings::{AgentAddress, Settings};
