@@ -5,7 +5,11 @@
 //! - A peer is believed only for what its certificate names; frames are bounded and hostile until parsed.
 //! - Losing a session loses no verdict: it ages.
 
+mod acceptor;
+mod certificate;
 mod clock;
+mod credentials;
+mod dialer;
 mod error;
 pub mod frame;
 mod identity;
@@ -16,16 +20,26 @@ pub mod peer;
 mod peer_tests;
 pub mod proto;
 mod report;
+mod session;
 mod settings;
 #[cfg(test)]
 mod simulation;
+mod states;
+mod tls;
+pub mod trust;
+mod verify;
 mod words;
 
+pub use acceptor::{Acceptor, AcceptorContext};
+pub use certificate::Certificate;
 pub use clock::Clock;
+pub use credentials::{CredentialFiles, Credentials};
+pub use dialer::{BackOff, Dialer, DialerContext};
 pub use error::{LinkError, Refusal};
 pub use identity::{Identity, IdentityError, Role};
 pub use inbound::{FrameRefusal, Progress};
 pub use outbound::Sequence;
-pub use peer::Peer;
+pub use peer::{Local, Peer, VERSIONS};
 pub use report::{Host, Report, VirtualServerReport};
 pub use settings::{AgentAddress, Settings};
+pub use states::{Counters, MeshStatus, OwnCertificate, PeerStates, PeerStatus};

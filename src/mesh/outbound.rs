@@ -35,28 +35,40 @@ pub(super) struct Outbound {
     boot_id: u64,
     /// Numbers every report frame.
     sequence: Sequence,
-    /// The report whose availabilities and reasons the DNS node has.
-    told: Arc<Report>,
-    /// The newest report; its measurements are sent next.
-    newest: Arc<Report>,
+    /// The report whose availabilities and reasons the DNS node has; none before the first list.
+    told: Option<Arc<Report>>,
+    /// The newest report; its measurements are sent next. None before the agent has looked once: an empty list would
+    /// say that every virtual server is gone.
+    newest: Option<Arc<Report>>,
 }
 
 impl Outbound {
     /// The state before anything was told.
-    pub(super) fn new(server: Arc<str>, boot_id: u64, sequence: Sequence, report: Arc<Report>) -> Self {
-        Self { server, boot_id, sequence, told: Arc::default(), newest: report }
+    pub(super) fn new(server: Arc<str>, boot_id: u64, sequence: Sequence, report: Option<Arc<Report>>) -> Self {
+        Self { server, boot_id, sequence, told: None, newest: report }
     }
 
     /// Takes note of a newer report.
     pub(super) fn update(&mut self, report: Arc<Report>) {
-        self.newest = report;
+        self.newest = Some(report);
     }
 
-    /// Everything, in parts.
-    pub(super) fn inventory(&mut self) -> Vec<Body> {
-        self.told = Arc::clone(&self.newest);
-        let elements = sendable(&self.told).map(written).collect();
-        let lists = split(elements);
+    /// What the DNS node does not know: everything at first and when virtual servers came or went, in parts; else what
+    /// changed in availability or reason; nothing before the agent has looked.
+    pub(super) fn changes(&mut self) -> Vec<Body> {
+        let Some(newest) = self.newest.clone() else {
+            return Vec::new();
+        };
+        let told = self.told.replace(Arc::clone(&newest));
+        match told.and_then(|told| differences(&told, &newest)) {
+            None => self.inventory(&newest),
+            Some(changed) if changed.is_empty() => Vec::new(),
+            Some(changed) => split(changed).into_iter().map(|virtual_servers| self.change(virtual_servers)).collect(),
+        }
+    }
+
+    fn inventory(&self, report: &Report) -> Vec<Body> {
+        let lists = split(sendable(report).map(written).collect());
         let parts = u32::try_from(lists.len()).unwrap_or(u32::MAX);
         let frame = |(part, virtual_servers)| {
             Body::Inventory(Inventory {
@@ -66,26 +78,10 @@ impl Outbound {
                 part,
                 parts,
                 virtual_servers,
-                host: Some(written_host(&self.told.host)),
+                host: Some(written_host(&report.host)),
             })
         };
         (0..).zip(lists).map(frame).collect()
-    }
-
-    /// What changed in availability or reason since the last call; everything when virtual servers came or went.
-    pub(super) fn changes(&mut self) -> Vec<Body> {
-        if Arc::ptr_eq(&self.told, &self.newest) {
-            return Vec::new();
-        }
-        let (told, newest) = (Arc::clone(&self.told), Arc::clone(&self.newest));
-        let Some(changed) = differences(&told, &newest) else {
-            return self.inventory();
-        };
-        self.told = newest;
-        if changed.is_empty() {
-            return Vec::new();
-        }
-        split(changed).into_iter().map(|virtual_servers| self.change(virtual_servers)).collect()
     }
 
     fn change(&self, virtual_servers: Vec<VirtualServer>) -> Body {
@@ -95,8 +91,11 @@ impl Outbound {
 
     /// The measurements of everything that was told.
     pub(super) fn measures(&self) -> Vec<Body> {
-        let told: HashSet<&str> = self.told.virtual_servers.iter().map(|known| &*known.name).collect();
-        let elements = sendable(&self.newest).filter(|found| told.contains(&*found.name)).map(|found| {
+        let (Some(told), Some(newest)) = (&self.told, &self.newest) else {
+            return Vec::new();
+        };
+        let told: HashSet<&str> = told.virtual_servers.iter().map(|known| &*known.name).collect();
+        let elements = sendable(newest).filter(|found| told.contains(&*found.name)).map(|found| {
             let measurements = Some(written_measurements(&found.verdict.measurements));
             VirtualServerMeasures { name: found.name.as_ref().to_owned(), measurements }
         });
@@ -106,7 +105,7 @@ impl Outbound {
                 sequence: self.sequence.next(),
                 server: self.server.as_ref().to_owned(),
                 virtual_servers,
-                host: Some(written_host(&self.newest.host)),
+                host: Some(written_host(&newest.host)),
             })
         };
         split(elements.collect()).into_iter().map(frame).collect()
@@ -114,7 +113,10 @@ impl Outbound {
 }
 
 /// Those whose availability or reason differs; `None` when virtual servers came, went or moved.
-fn differences(told: &Report, newest: &Report) -> Option<Vec<VirtualServer>> {
+fn differences(told: &Arc<Report>, newest: &Arc<Report>) -> Option<Vec<VirtualServer>> {
+    if Arc::ptr_eq(told, newest) {
+        return Some(Vec::new());
+    }
     let known: HashMap<&str, &VirtualServerReport> = sendable(told).map(|known| (&*known.name, known)).collect();
     let mut count = 0;
     let mut changed = Vec::new();
@@ -237,7 +239,8 @@ mod tests {
     #[test]
     fn only_what_differs_is_sent() {
         use Availability::{Available, Offline};
-        let mut outbound = Outbound::new("ny".into(), 1, Sequence::default(), report(vec![]));
+        let mut outbound = Outbound::new("ny".into(), 1, Sequence::default(), None);
+        assert!(outbound.changes().is_empty() && outbound.measures().is_empty(), "nothing before the first look");
         let mut check = |virtual_servers: Vec<VirtualServerReport>, expected: &[(&str, usize)]| {
             outbound.update(report(virtual_servers));
             assert_eq!(kinds(&outbound.changes()), expected);
@@ -259,13 +262,15 @@ mod tests {
     #[test]
     fn sequences_grow_over_all_sessions_of_a_process() {
         let sequence = Sequence::default();
-        let mut first = Outbound::new("ny".into(), 1, sequence.clone(), report(vec![]));
-        let mut second = Outbound::new("ny".into(), 1, sequence, report(vec![]));
+        let mut first = Outbound::new("ny".into(), 1, sequence.clone(), Some(report(vec![])));
+        let mut second = Outbound::new("ny".into(), 1, sequence, Some(report(vec![])));
         let of = |bodies: Vec<Body>| match bodies.as_slice() {
             [Body::Inventory(list)] => list.sequence,
             other => panic!("{other:?}"),
         };
-        assert_eq!([of(first.inventory()), of(second.inventory()), of(first.inventory())], [1, 2, 3]);
+        assert_eq!([of(first.changes()), of(second.changes())], [1, 2]);
+        first.update(report(vec![virtual_server("a", Availability::Available, "")]));
+        assert_eq!(of(first.changes()), 3);
     }
 
     #[test]
@@ -275,8 +280,8 @@ mod tests {
         let all = (0..VIRTUAL_SERVERS_MAX + 10).map(|index| virtual_server(&name(index), Availability::Offline, &long));
         let full = report(all.collect());
         assert_eq!(unsendable(&full), 10);
-        let mut outbound = Outbound::new("ny".into(), u64::MAX, Sequence::default(), full);
-        let bodies = outbound.inventory();
+        let mut outbound = Outbound::new("ny".into(), u64::MAX, Sequence::default(), Some(full));
+        let bodies = outbound.changes();
         assert!(bodies.len() > 4 && bodies.len() <= frame::PARTS_MAX as usize, "{} parts", bodies.len());
         let sent: usize = kinds(&bodies).iter().map(|(_, count)| count).sum();
         assert_eq!(sent, VIRTUAL_SERVERS_MAX);

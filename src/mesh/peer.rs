@@ -138,11 +138,11 @@ impl Peer {
         Self::new(local, remote, Side::Dialer(inbound), now)
     }
 
-    /// An agent's session with the DNS node `remote`, and its first frame.
+    /// An agent's session with the DNS node `remote`, and its first frame; no report before the agent has looked once.
     pub fn listen(
         local: Local,
         remote: Identity,
-        report: Arc<Report>,
+        report: Option<Arc<Report>>,
         now: Moment,
         unix_millis: i64,
     ) -> (Self, Vec<Action>) {
@@ -224,7 +224,7 @@ impl Peer {
         let round_trip = now.since(self.began);
         actions.push(Action::ClockDifference(ClockDifference { ahead_millis, round_trip }));
         if let Side::Listener { outbound, measures_at, pending, .. } = &mut self.side {
-            actions.extend(outbound.inventory().into_iter().map(Action::Send));
+            actions.extend(outbound.changes().into_iter().map(Action::Send));
             *measures_at = now.after(self.local.interval);
             *pending = false;
         }

@@ -68,7 +68,7 @@ fn closed(actions: &[Action]) -> Option<&LinkError> {
 #[test]
 fn the_listener_speaks_first_and_lists_all_after_the_dialers_hello() {
     let remote = Identity::new("test", Role::Dns, "ns1").unwrap();
-    let (mut peer, first) = Peer::listen(local("ny"), remote, Arc::new(Report::default()), at(0), 0);
+    let (mut peer, first) = Peer::listen(local("ny"), remote, Some(Arc::new(Report::default())), at(0), 0);
     assert!(matches!(&*first, [Action::Send(Body::Hello(_))]));
     let answer = peer.handle(frame(Body::Hello(Hello { node: "ns1".into(), ..hello() })), at(9), 0);
     let sent = answer.iter().filter(|action| matches!(action, Action::Send(Body::Inventory(_)))).count();

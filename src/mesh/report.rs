@@ -1,7 +1,8 @@
 //! What an agent knows at one moment, in plain types: the agent makes it, the mesh sends it.
 //!
 //! The agent publishes a whole [`Report`] on a `tokio::sync::watch` channel whenever it has looked; the mesh compares it
-//! with what each DNS node was told last and sends only what differs.
+//! with what each DNS node was told last and sends only what differs. The value a channel is created with is not sent:
+//! an empty list would say that every virtual server is gone before the agent has looked once.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -5,6 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::credentials::CredentialFiles;
+use super::identity::Role;
+use super::outbound::Sequence;
+use super::peer::{Local, VERSIONS};
+
 /// The mesh as one node or agent sees it. Defaults stand in `config::limits`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -20,8 +25,21 @@ pub struct Settings {
     pub report_interval: Duration,
 }
 
+impl Settings {
+    /// This side of every session, for a process whose `boot_id` was drawn at random.
+    pub fn local(&self, boot_id: u64) -> Local {
+        let (name, interval) = (Arc::clone(&self.name), self.report_interval);
+        Local { name, boot_id, interval, sequence: Sequence::default(), versions: VERSIONS }
+    }
+
+    /// The files of this side's certificate, which must be for `role`.
+    pub fn credentials(&self, role: Role) -> Arc<CredentialFiles> {
+        Arc::new(CredentialFiles::new(&self.state, Arc::clone(&self.name), role))
+    }
+}
+
 /// An agent to dial.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AgentAddress {
     /// The name of its server: its certificate must say `spiffe://<mesh>/lb/<server>`.
     pub server: Arc<str>,

@@ -286,8 +286,8 @@ impl Link {
         self.dialer =
             Some(Peer::dial(node.local.clone(), identity(Role::Lb, &agent.local), self.progress.clone(), moment));
         let remote = identity(Role::Dns, &node.local);
-        let (listener, first) =
-            Peer::listen(agent.local.clone(), remote, Arc::clone(&agent.report), moment, agent.skew);
+        let report = (agent.state > 0).then(|| Arc::clone(&agent.report));
+        let (listener, first) = Peer::listen(agent.local.clone(), remote, report, moment, agent.skew);
         self.listener = Some(listener);
         self.act_as_listener(first, now, random);
     }

@@ -1,0 +1,277 @@
+//! How every peer of this process is doing: for metrics, `fairlead mesh status` and the API. Written by sessions, read by
+//! whoever asks; nothing decides by it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::certificate::Certificate;
+use super::credentials::Credentials;
+use super::error::LinkError;
+use super::inbound::FrameRefusal;
+use super::peer::{ClockDifference, Established};
+use crate::status::Moment;
+
+/// The most peers remembered; when there are more, those that are down make room.
+const PEERS_MAX: usize = 1_024;
+
+/// The peers of one process. Clones share the same states.
+#[derive(Debug, Clone, Default)]
+pub struct PeerStates(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    peers: BTreeMap<Arc<str>, PeerState>,
+    own: Option<OwnCertificate>,
+    refused: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Default)]
+struct PeerState {
+    address: Option<SocketAddr>,
+    up: bool,
+    since: Moment,
+    last_error: Option<(LinkError, Moment)>,
+    last_report: Option<Moment>,
+    certificate: Option<Certificate>,
+    established: Option<Established>,
+    clock: Option<ClockDifference>,
+    counters: Counters,
+    failures: BTreeMap<&'static str, u64>,
+    frames_refused: BTreeMap<&'static str, u64>,
+}
+
+/// What sessions with a peer amounted to since this process started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Counters {
+    /// Sessions that came up; all but the first were reconnections.
+    pub sessions: u64,
+    /// Octets received inside TLS.
+    pub octets_in: u64,
+    /// Octets sent inside TLS.
+    pub octets_out: u64,
+    /// Frames received.
+    pub frames_in: u64,
+    /// Frames sent.
+    pub frames_out: u64,
+}
+
+/// This process's certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OwnCertificate {
+    /// Who it says we are.
+    pub identity: String,
+    /// When it ends, in seconds since 1970.
+    pub not_after: i64,
+    /// When the first of the mesh's authorities ends, in seconds since 1970.
+    pub authority_not_after: i64,
+}
+
+/// One peer as it is shown.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PeerStatus {
+    /// The server of an agent, or the name of a DNS node.
+    pub name: String,
+    /// Where it is dialled, or dialled from last.
+    pub address: Option<SocketAddr>,
+    /// Whether a session is up.
+    pub up: bool,
+    /// For how long it has been up or down, in seconds.
+    pub since_seconds: f64,
+    /// Why the last session failed or ended, in words.
+    pub last_error: Option<String>,
+    /// The same as a metric's word.
+    pub last_error_kind: Option<&'static str>,
+    /// How long ago that was, in seconds.
+    pub last_error_age_seconds: Option<f64>,
+    /// The age of the last report taken from it, in seconds; none before the first.
+    pub report_age_seconds: Option<f64>,
+    /// When its certificate ends, in seconds since 1970.
+    pub certificate_not_after: Option<i64>,
+    /// Who its certificate says it is.
+    pub identity: Option<String>,
+    /// How far its clock is ahead of ours, in seconds; negative when behind.
+    pub clock_ahead_seconds: Option<f64>,
+    /// The protocol version of its last session.
+    pub protocol_version: Option<u32>,
+    /// Its program and version.
+    pub software: Option<String>,
+    /// Sessions, octets and frames.
+    pub counters: Counters,
+    /// Failed and ended sessions by [`LinkError::label`].
+    pub failures: BTreeMap<&'static str, u64>,
+    /// Refused frames and entries by [`FrameRefusal::label`].
+    pub frames_refused: BTreeMap<&'static str, u64>,
+}
+
+/// The mesh as this process sees it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MeshStatus {
+    /// Our certificate; none while it cannot be used.
+    pub own: Option<OwnCertificate>,
+    /// The peers by name.
+    pub peers: Vec<PeerStatus>,
+    /// Connections refused before we knew whose they were, by [`LinkError::label`].
+    pub refused: BTreeMap<&'static str, u64>,
+}
+
+impl PeerStates {
+    /// What is known of the mesh at `now`.
+    pub fn status(&self, now: Moment) -> MeshStatus {
+        let inner = self.lock();
+        let peers = inner.peers.iter().map(|(name, state)| state.shown(name.as_ref().to_owned(), now)).collect();
+        MeshStatus { own: inner.own.clone(), peers, refused: inner.refused.clone() }
+    }
+
+    /// Adds a peer that is not up yet, or takes note of its address.
+    pub(super) fn expect(&self, name: &Arc<str>, address: SocketAddr, now: Moment) {
+        self.change(name, now, |state| state.address = Some(address));
+    }
+
+    /// Forgets a peer that is no longer configured.
+    pub(super) fn forget(&self, name: &str) {
+        self.lock().peers.remove(name);
+    }
+
+    pub(super) fn presented(&self, name: &Arc<str>, certificate: &Certificate, now: Moment) {
+        self.change(name, now, |state| state.certificate = Some(certificate.clone()));
+    }
+
+    pub(super) fn up(&self, name: &Arc<str>, established: Established, now: Moment) {
+        self.change(name, now, |state| {
+            (state.up, state.since, state.established) = (true, now, Some(established));
+            state.counters.sessions += 1;
+        });
+    }
+
+    /// A session failed or ended; tells whether the reason or state is news.
+    pub(super) fn down(&self, name: &Arc<str>, error: &LinkError, now: Moment) -> bool {
+        let mut news = false;
+        self.change(name, now, |state| {
+            news = state.up || state.last_error.as_ref().is_none_or(|(last, _)| last.label() != error.label());
+            if std::mem::take(&mut state.up) {
+                state.since = now;
+            }
+            state.last_error = Some((error.clone(), now));
+            *state.failures.entry(error.label()).or_default() += 1;
+        });
+        news
+    }
+
+    pub(super) fn reported(&self, name: &Arc<str>, now: Moment) {
+        self.change(name, now, |state| state.last_report = Some(now));
+    }
+
+    pub(super) fn clock(&self, name: &Arc<str>, difference: ClockDifference, now: Moment) {
+        self.change(name, now, |state| state.clock = Some(difference));
+    }
+
+    pub(super) fn refused_frame(&self, name: &Arc<str>, refusal: FrameRefusal, now: Moment) {
+        self.change(name, now, |state| *state.frames_refused.entry(refusal.label()).or_default() += 1);
+    }
+
+    pub(super) fn count(&self, name: &Arc<str>, more: Counters, now: Moment) {
+        self.change(name, now, |state| {
+            let counters = &mut state.counters;
+            counters.octets_in += more.octets_in;
+            counters.octets_out += more.octets_out;
+            counters.frames_in += more.frames_in;
+            counters.frames_out += more.frames_out;
+        });
+    }
+
+    /// A connection was refused before its peer was known.
+    pub(super) fn refused(&self, error: &LinkError) {
+        *self.lock().refused.entry(error.label()).or_default() += 1;
+    }
+
+    pub(super) fn own(&self, credentials: &Credentials) {
+        self.lock().own = Some(OwnCertificate {
+            identity: credentials.identity.to_string(),
+            not_after: credentials.certificate.not_after,
+            authority_not_after: credentials.authority_not_after,
+        });
+    }
+
+    fn change(&self, name: &Arc<str>, now: Moment, change: impl FnOnce(&mut PeerState)) {
+        let mut inner = self.lock();
+        if !inner.peers.contains_key(name) && inner.peers.len() >= PEERS_MAX {
+            let Some(gone) = inner.peers.iter().find(|(_, state)| !state.up).map(|(name, _)| Arc::clone(name)) else {
+                return;
+            };
+            inner.peers.remove(&gone);
+        }
+        let fresh = || PeerState { since: now, ..PeerState::default() };
+        change(inner.peers.entry(Arc::clone(name)).or_insert_with(fresh));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PeerState {
+    fn shown(&self, name: String, now: Moment) -> PeerStatus {
+        let age = |then: Moment| now.since(then).as_secs_f64();
+        let certificate = self.certificate.as_ref();
+        // Milliseconds to seconds; a difference beyond the range of exact floats is wrong by less than it says.
+        let seconds = |millis: i64| {
+            let size = Duration::from_millis(millis.unsigned_abs()).as_secs_f64();
+            if millis < 0 { -size } else { size }
+        };
+        PeerStatus {
+            name,
+            address: self.address,
+            up: self.up,
+            since_seconds: age(self.since),
+            last_error: self.last_error.as_ref().map(|(error, _)| error.to_string()),
+            last_error_kind: self.last_error.as_ref().map(|(error, _)| error.label()),
+            last_error_age_seconds: self.last_error.as_ref().map(|(_, at)| age(*at)),
+            report_age_seconds: self.last_report.map(age),
+            certificate_not_after: certificate.map(|certificate| certificate.not_after),
+            identity: certificate.map(Certificate::who),
+            clock_ahead_seconds: self.clock.map(|clock| seconds(clock.ahead_millis)),
+            protocol_version: self.established.as_ref().map(|established| established.version),
+            software: self.established.as_ref().map(|established| established.software.clone()),
+            counters: self.counters,
+            failures: self.failures.clone(),
+            frames_refused: self.frames_refused.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_news_once_until_its_kind_changes_or_the_peer_was_up() {
+        let states = PeerStates::default();
+        let (name, at) = (Arc::from("ny"), Moment::from_millis);
+        let refused = LinkError::ConnectionRefused("192.0.2.1:4353".parse().unwrap());
+        assert!(states.down(&name, &refused, at(1)));
+        assert!(!states.down(&name, &refused, at(2)));
+        assert!(states.down(&name, &LinkError::NoCertificate, at(3)));
+        states.up(&name, Established { version: 1, boot_id: 1, software: String::new() }, at(4_000));
+        assert!(states.down(&name, &LinkError::NoCertificate, at(5_000)));
+        let status = states.status(at(7_000)).peers.remove(0);
+        assert_eq!((status.up, status.since_seconds, status.counters.sessions), (false, 2.0, 1));
+        assert_eq!(status.failures, BTreeMap::from([("connection_refused", 2), ("no_certificate", 2)]));
+    }
+
+    #[test]
+    fn peers_are_bounded_and_those_that_are_up_stay() {
+        let states = PeerStates::default();
+        let name = |index: usize| -> Arc<str> { format!("{index:06}").into() };
+        states.up(&name(0), Established { version: 1, boot_id: 1, software: String::new() }, Moment::default());
+        for index in 1..PEERS_MAX + 50 {
+            states.down(&name(index), &LinkError::NoCertificate, Moment::default());
+        }
+        let peers = states.status(Moment::default()).peers;
+        assert_eq!(peers.len(), PEERS_MAX);
+        assert!(peers[0].up);
+    }
+}
