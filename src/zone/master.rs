@@ -75,28 +75,33 @@ pub fn no_include(_path: &str, _file: &str) -> Result<Included, String> {
     Err("$INCLUDE is not possible here".to_owned())
 }
 
-/// Finds where records stand: for each wanted owner and type (any, where none) the first place, as file, line and column.
+/// Places what was said of records after the text was gone: each message with an owner and a type (any, where none).
+/// Where such records stand more than once, the second is the place; where they stand nowhere, the start of the file.
 ///
 /// Reads the whole text again, so that reading it the first time need not remember a million places.
 pub fn locate(
     text: &[u8],
     settings: &Settings<'_>,
     include: &mut Include<'_>,
-    wanted: &[(Name, Option<RecordType>)],
-) -> Vec<Option<(String, usize, usize)>> {
-    let mut found: Vec<Option<(String, usize, usize)>> = vec![None; wanted.len()];
+    messages: Vec<(Name, Option<RecordType>, String)>,
+) -> Vec<Fault> {
+    let start = Place { file: settings.file, text, at: 0 };
+    let mut wanted: Vec<_> = messages
+        .into_iter()
+        .map(|(name, record_type, message)| (name, record_type, 0_u8, Fault::new(start, message)))
+        .collect();
     let mut sink = |record: Parsed<'_>| {
-        for ((name, record_type), slot) in wanted.iter().zip(&mut found) {
-            let is_wanted = record_type.is_none_or(|wanted| wanted == record.record_type) && name == record.owner;
-            if slot.is_none() && is_wanted {
-                let (line, column) = record.place.line_and_column();
-                *slot = Some((record.place.file.to_owned(), line, column));
+        for (name, record_type, seen, fault) in &mut wanted {
+            let is_type = record_type.is_none_or(|wanted| wanted == record.record_type);
+            if *seen < 2 && is_type && name == record.owner {
+                *seen += 1;
+                *fault = Fault::new(record.place, std::mem::take(&mut fault.message));
             }
         }
         Verdict::Taken
     };
     read(text, settings, include, &mut sink);
-    found
+    wanted.into_iter().map(|(_, _, _, fault)| fault).collect()
 }
 
 #[cfg(test)]
@@ -343,12 +348,12 @@ mod tests {
     fn records_are_found_again() {
         let origin: Name = "example.".parse().unwrap();
         let settings = Settings { file: "zone", origin: &origin, default_ttl: Some(1) };
-        let wanted = [
-            ("a.example.".parse().unwrap(), Some(RecordType::TXT)),
-            ("b.example.".parse().unwrap(), None),
-            (Name::root(), None),
-        ];
-        let found = locate(b"a A 192.0.2.1\n TXT x\n\nB A 192.0.2.1\n", &settings, &mut no_include, &wanted);
-        assert_eq!(found, [Some(("zone".to_owned(), 2, 2)), Some(("zone".to_owned(), 4, 1)), None]);
+        let wanted = [("a", Some(RecordType::TXT)), ("b", None), ("c", None)];
+        let wanted =
+            wanted.map(|(name, record_type)| (Name::parse(name, Some(&origin)).unwrap(), record_type, name.to_owned()));
+        let text = b"a A 192.0.2.1\n TXT x\n\nB A 192.0.2.1\nb A 192.0.2.2\nB A 192.0.2.3\n";
+        let found = locate(text, &settings, &mut no_include, wanted.to_vec());
+        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["zone:2:2: a", "zone:5:1: b", "zone:1:1: c"]);
     }
 }

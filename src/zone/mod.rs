@@ -8,6 +8,9 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::as_conversions))]
 
 mod builder;
+pub mod check;
+mod check_alias;
+mod load;
 mod lookup;
 pub mod master;
 mod master_directive;
@@ -33,6 +36,7 @@ mod shard;
 mod tree;
 
 pub use builder::{AddError, RRSET_RECORDS_MAX, ZoneBuilder};
+pub use load::{Loaded, load};
 pub use lookup::Lookup;
 pub use record::Record;
 pub use shard::{Added, Rrset};
