@@ -8,6 +8,10 @@
 pub mod backend;
 pub mod clock;
 pub mod control;
+mod discovery;
+mod names;
+#[cfg(test)]
+mod sample;
 pub mod state;
 pub mod tasks;
 pub mod watch;
