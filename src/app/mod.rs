@@ -9,6 +9,7 @@ pub mod backend;
 pub mod clock;
 pub mod control;
 mod discovery;
+mod memory;
 mod names;
 #[cfg(test)]
 mod sample;
