@@ -8,9 +8,10 @@
 pub mod backend;
 pub mod clock;
 pub mod control;
-mod discovery;
+mod guard;
 mod memory;
 mod names;
+mod readiness;
 #[cfg(test)]
 mod sample;
 pub mod state;

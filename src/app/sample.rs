@@ -1,7 +1,9 @@
 //! A small model of two sites that the tests of this module share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::status::{self, Moment, Table, Watched, WatchedServer, WatchedVirtualServer};
 use crate::wideip::*;
 use crate::wire::RecordType;
 
@@ -64,4 +66,29 @@ fn pool(name: &str, virtual_server: u32) -> Pool {
             enabled: true,
         }],
     }
+}
+
+/// A table of the model's virtual servers in which nothing was reported.
+pub(super) fn table(model: &Model) -> Table {
+    let server = |server: &Server| WatchedServer {
+        name: server.name.clone(),
+        enabled: true,
+        datacenter: model.datacenters[server.datacenter.0 as usize].name.clone(),
+        datacenter_enabled: true,
+        agent: true,
+    };
+    let virtual_server = |one: &VirtualServer| WatchedVirtualServer {
+        server: one.server.0 as usize,
+        name: one.name.clone(),
+        enabled: true,
+        monitored: false,
+        report_interval: None,
+    };
+    let watched = Watched {
+        servers: model.servers.iter().map(server).collect(),
+        virtual_servers: model.virtual_servers.iter().map(virtual_server).collect(),
+    };
+    let ageing = Ageing { fresh: Duration::from_secs(15), stale: Duration::from_secs(50) };
+    let settings = status::Settings { ageing, startup_grace: Duration::from_secs(30) };
+    Table::new(watched, settings, Moment::default())
 }

@@ -7,6 +7,7 @@
 
 mod args;
 mod change;
+mod log;
 mod output;
 mod status;
 
@@ -27,6 +28,7 @@ pub fn main() -> ExitCode {
         Command::Disable(change) => change::disable(change),
         Command::Enable(change) => change::enable(change),
         Command::Status(status) => status::run(&status),
+        _ => Err(String::new()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
