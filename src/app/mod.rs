@@ -6,14 +6,19 @@
 //! - Any task that ends by itself ends the process, with its name in the log.
 
 pub mod backend;
+mod board;
 pub mod clock;
 pub mod control;
 mod guard;
 mod memory;
 mod names;
+mod prepare;
+mod publisher;
 mod readiness;
 #[cfg(test)]
 mod sample;
+mod saver;
 pub mod state;
 pub mod tasks;
+mod view;
 pub mod watch;
