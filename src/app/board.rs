@@ -15,7 +15,6 @@ pub(super) struct Board {
     /// The configured objects and what discovery made of them.
     model: Arc<Model>,
     table: Table,
-    seed: u64,
     generation: u64,
     /// What changed since the last snapshot.
     pending: Changed,
@@ -52,14 +51,13 @@ pub(super) struct Settled {
 
 impl Board {
     /// Starts from a configuration and what is remembered of the last run.
-    pub(super) fn new(prepared: Prepared, remembered: &Remembered, seed: u64, now: Moment) -> Self {
+    pub(super) fn new(prepared: Prepared, remembered: &Remembered, now: Moment) -> Self {
         let model = Arc::new(prepared.model.clone());
         let table = Table::new(model.watched(), prepared.status, now);
         let mut board = Self {
             prepared,
             model,
             table,
-            seed,
             generation: 0,
             pending: Changed::default(),
             is_stale: true,
@@ -128,7 +126,7 @@ impl Board {
         self.is_stale = false;
         self.generation += 1;
         let snapshot =
-            Snapshot::new(self.generation, &self.prepared.zones, Arc::clone(&self.prepared.answer), self.seed);
+            Snapshot::new(self.generation, &self.prepared.zones, Arc::clone(&self.prepared.answer), self.prepared.seed);
         Some(Settled { snapshot, flips, targets })
     }
 

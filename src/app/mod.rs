@@ -15,6 +15,7 @@ mod names;
 mod prepare;
 mod publisher;
 mod readiness;
+mod reload;
 #[cfg(test)]
 mod sample;
 mod saver;

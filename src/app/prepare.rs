@@ -39,26 +39,32 @@ pub(super) struct Prepared {
     pub(super) agents: Vec<AgentAddress>,
     /// How long readiness waits for the first health round.
     pub(super) ready_timeout: Duration,
+    /// What names are hashed under.
+    pub(super) seed: u64,
 }
 
 impl Prepared {
-    /// Compiles what is loaded. The error names what cannot be compiled.
-    pub(super) fn new(config: Config, seed: u64) -> Result<Self, String> {
-        let Config { geoip, topology, model, zones, synthetic_zone, .. } = config;
-        let topology = Topology::compile(&topology, geoip.city.as_deref(), geoip.asn.as_deref())
+    /// Takes zones and objects out of `config` and compiles them. The error names what cannot be compiled.
+    pub(super) fn new(config: &mut Config) -> Result<Self, String> {
+        let (city, asn) = (config.geoip.city.take(), config.geoip.asn.take());
+        let topology = Topology::compile(&config.topology, city.as_deref(), asn.as_deref())
             .map_err(|error| format!("compiling the topology: {error}"))?;
-        let zones = zones.into_iter().map(Arc::new).collect();
-        let zones = prepare_zones(zones, &exact_names(&model), &synthetic_zone, seed);
+        let model = std::mem::take(&mut config.model);
+        let synthetic_zone = config.synthetic_zone.clone();
+        let zones = std::mem::take(&mut config.zones).into_iter().map(Arc::new).collect();
+        let zones = prepare_zones(zones, &exact_names(&model), &synthetic_zone, config.seed);
+        let (unmatched, chaos) = (config.unmatched, config.chaos.clone());
         Ok(Self {
-            node: config.node,
-            monitors: config.monitors,
+            node: config.node.clone(),
+            model,
+            monitors: std::mem::take(&mut config.monitors),
             status: status::Settings { ageing: config.ageing, startup_grace: STARTUP_GRACE },
             zones,
-            answer: Arc::new(answer::Settings { unmatched: config.unmatched, chaos: config.chaos, synthetic_zone }),
+            answer: Arc::new(answer::Settings { unmatched, chaos, synthetic_zone }),
             topology: Arc::new(topology),
-            agents: config.mesh.map(|mesh| mesh.agents).unwrap_or_default(),
+            agents: config.mesh.as_ref().map(|mesh| mesh.agents.clone()).unwrap_or_default(),
             ready_timeout: config.ready_timeout,
-            model,
+            seed: config.seed,
         })
     }
 
