@@ -1,7 +1,7 @@
 //! A DNS node: everything wired together, started in order and stopped as one.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::board::Board;
 use super::clock::Clock;
-use super::control::{Control, ControlError};
+use super::control::{Control, ControlError, Question};
 use super::memory::{self, Now};
 use super::operations::Operations;
 use super::prepare::Prepared;
@@ -19,7 +19,7 @@ use super::publisher::{COMMANDS_MAX, FACTS_MAX, Publisher};
 use super::reload::Reloader;
 use super::saver;
 use super::state::{StateError, Store};
-use super::tasks::{Tasks, UnexpectedEnd};
+use super::tasks::{Drain, Tasks, UnexpectedEnd};
 use crate::admin::{self, Admin, AdminError, ExplainQuery, Pages};
 use crate::answer::{self, Snapshot, Worker};
 use crate::config::Config;
@@ -79,15 +79,15 @@ impl Node {
         let first_round = schedule.first_round();
         let agents = watch::Sender::new(config.mesh.as_ref().map(|mesh| mesh.agents.clone()).unwrap_or_default());
         tasks.spawn("saver", saver::run(store, saves_in));
-        let publisher = Publisher::new(board, snapshot, schedule, saves, Arc::clone(&metrics), clock);
+        let publisher = Publisher::new(board, Arc::clone(&snapshot), schedule, saves, Arc::clone(&metrics), clock);
         tasks.spawn("publisher", publisher.run(facts_in, commands_in, tasks.drain()));
         let reloader = Reloader::new(path, &config, commands.clone(), agents, Arc::clone(&metrics), clock);
         tasks.spawn("reload", reloader.map_err(StartError::Other)?.run(tasks.drain()));
 
-        let operations = Arc::new(Operations::new(commands, first_round, metrics, clock));
+        let operations = Arc::new(Operations::new(commands, Arc::clone(&snapshot), first_round, metrics, clock));
         let admin = config.admin.map(|address| Admin::start(address, pages(&operations), admin::Limits::default()));
         let admin = admin.transpose().map_err(StartError::Admin)?;
-        tasks.spawn("control", serve_control(control, operations));
+        tasks.spawn("control", serve_control(control, operations, tasks.drain()));
         info!(node = %config.node, "serving");
         Ok(Self { listeners, admin, control: config.control, tasks })
     }
@@ -151,16 +151,19 @@ fn schedule_options(clock: Clock, seed: u64) -> ScheduleOptions {
         origin: clock.started(),
         concurrency: CONCURRENCY_DEFAULT,
         seed,
-        authorities: Authorities::default(),
+        authorities: Authorities::system(),
     }
 }
 
-async fn serve_control(control: Control, operations: Arc<Operations>) -> Result<(), String> {
+async fn serve_control(control: Control, operations: Arc<Operations>, mut drain: Drain) -> Result<(), String> {
     let handle = move |request| {
         let operations = Arc::clone(&operations);
         async move { operations.handle(request).await }
     };
-    control.serve(handle).await
+    tokio::select! {
+        ended = control.serve(handle) => ended,
+        () = drain.requested() => Ok(()),
+    }
 }
 
 /// The admin pages as functions of `operations`.
@@ -182,12 +185,22 @@ fn pages(operations: &Arc<Operations>) -> Pages {
         }),
         explain: Box::new(move |query: ExplainQuery| {
             let operations = Arc::clone(&explain);
-            Box::pin(async move { operations.explain(query).await })
+            Box::pin(async move { operations.explain(&question(query)) })
         }),
         mesh: Box::new(move || {
             let operations = Arc::clone(&mesh);
             Box::pin(async move { or_error(operations.mesh().await) })
         }),
+    }
+}
+
+/// A question with what the page's parameters left out.
+fn question(query: ExplainQuery) -> Question {
+    Question {
+        name: query.name,
+        record_type: query.record_type.unwrap_or_else(|| "A".to_owned()),
+        client: query.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        subnet: query.subnet,
     }
 }
 

@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::clock::Clock;
-use super::control::{Change, Request, Response};
+use super::control::{Change, Question, Request, Response};
 use super::publisher::{Command, Guard};
 use super::readiness::{Progress, judge};
 use super::view::View;
-use super::{names, tree};
+use super::{explain, names, tree};
 use crate::admin::Readiness;
+use crate::answer::Snapshot;
 use crate::metrics::Metrics;
 use crate::status::{Enabled, ObjectKind, Override};
 
@@ -23,6 +25,7 @@ const REASON_MAX: usize = 500;
 /// What operators reach.
 pub(super) struct Operations {
     commands: mpsc::Sender<Command>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
     /// Whether every monitor has probed once.
     monitors_done: watch::Receiver<bool>,
     /// Set once ready, and for good: a node that has served does not become a new one.
@@ -34,11 +37,12 @@ pub(super) struct Operations {
 impl Operations {
     pub(super) fn new(
         commands: mpsc::Sender<Command>,
+        snapshot: Arc<ArcSwap<Snapshot>>,
         monitors_done: watch::Receiver<bool>,
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
-        Self { commands, monitors_done, ready: AtomicBool::new(false), metrics, clock }
+        Self { commands, snapshot, monitors_done, ready: AtomicBool::new(false), metrics, clock }
     }
 
     /// Does what a control request asks.
@@ -48,7 +52,8 @@ impl Operations {
             Request::Enable(change) => self.change(change, Some(Enabled::Enabled)).await.map(Response::Done),
             Request::Reset(change) => self.change(change, None).await.map(Response::Done),
             Request::Status => self.status().await.map(Response::Data),
-            Request::Explain(_) | Request::MeshStatus => Err("not here".to_owned()),
+            Request::Explain(question) => self.explain(&question).map(Response::Data),
+            Request::MeshStatus => self.mesh().await.map(Response::Data),
         };
         outcome.unwrap_or_else(Response::Refused)
     }
@@ -59,8 +64,19 @@ impl Operations {
         Ok(tree::status(&view))
     }
 
+    /// The decision for one question, with its reasons.
+    pub(super) fn explain(&self, question: &Question) -> Result<Value, String> {
+        explain::explain(&self.snapshot.load(), question)
+    }
+
+    /// The peers of the mesh.
+    pub(super) async fn mesh(&self) -> Result<Value, String> {
+        Ok(Value::Array(Vec::new()))
+    }
+
     /// Every metric in Prometheus' text format.
     pub(super) async fn metrics(&self) -> Result<String, String> {
+        self.readiness().await;
         let view = self.view().await?;
         self.metrics.set_reader("objects", Box::new(move |scrape| tree::scrape(&view, scrape)));
         self.metrics.export().map_err(|error| format!("writing metrics: {error}"))
@@ -79,9 +95,10 @@ impl Operations {
             }
             Err(reason) => Readiness::Waiting(vec![reason]),
         };
-        let is_ready = readiness == Readiness::Ready;
-        self.ready.store(is_ready, Ordering::Relaxed);
-        self.metrics.set_ready(is_ready);
+        if readiness == Readiness::Ready {
+            self.ready.store(true, Ordering::Relaxed);
+            self.metrics.ready();
+        }
         readiness
     }
 

@@ -6,7 +6,7 @@ use super::clock::{millis, rfc3339};
 use super::names;
 use super::view::View;
 use crate::metrics::Scrape;
-use crate::status::{Availability, Measurements, Status};
+use crate::status::{Measurements, Status};
 use crate::wideip::{ServerId, VirtualServer};
 
 /// The state of every object: datacenter → server → virtual server.
@@ -82,12 +82,12 @@ fn measurements(measured: &Measurements) -> Value {
 /// Fills in the series that are only known when a scrape happens.
 pub(super) fn scrape(view: &View, scrape: &mut Scrape) {
     for (index, one) in view.model.virtual_servers.iter().enumerate() {
-        let (Some(status), Some(server)) = (view.table.status(index), view.model.servers.get(names::index(one.server.0)))
+        let (Some(status), Some(server)) =
+            (view.table.status(index), view.model.servers.get(names::index(one.server.0)))
         else {
             continue;
         };
         let age = status.reported.map(|reported| view.now.moment.since(reported));
         scrape.virtual_server(&server.name, &one.name, status.availability, status.enabled, age);
     }
-    let _ = Availability::Available;
 }

@@ -1,6 +1,7 @@
 //! Everything that is known at one moment, to be shown to people and programs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::board::Board;
 use super::memory::Now;
@@ -19,6 +20,8 @@ pub(super) struct View {
     pub(super) model: Arc<Model>,
     /// What is known of them.
     pub(super) table: Table,
+    /// How long readiness waits for the first health round.
+    pub(super) ready_timeout: Duration,
 }
 
 impl View {
@@ -29,6 +32,7 @@ impl View {
             now,
             model: board.model().clone(),
             table: board.table().clone(),
+            ready_timeout: board.prepared().ready_timeout,
         }
     }
 }

@@ -22,9 +22,6 @@ pub(super) enum Command {
     /// Serve DNS: zones, wide IPs, the mesh and the admin address
     #[command(after_help = "Example:\n  fairlead serve -c /etc/fairlead/fairlead.yaml")]
     Serve(ServeArgs),
-    /// Run beside a load balancer and report its virtual servers to the DNS nodes
-    #[command(after_help = "Example:\n  fairlead agent -c /etc/fairlead/agent.yaml")]
-    Agent(ServeArgs),
     /// Load everything a `serve` would and print every error
     #[command(after_help = "Example:\n  fairlead check -c /etc/fairlead/fairlead.yaml")]
     Check(CheckArgs),
@@ -46,9 +43,6 @@ pub(super) enum Command {
     /// Show the state of every object of the running node
     #[command(after_help = "Examples:\n  fairlead status\n  fairlead status --output json | jq .wide_ips")]
     Status(StatusArgs),
-    /// Run two sites on loopback in one process and watch answers change
-    #[command(after_help = "Examples:\n  fairlead demo\n  fairlead demo --for 30s")]
-    Demo(DemoArgs),
 }
 
 /// What a long-running command logs, on standard error.
@@ -101,81 +95,6 @@ pub(super) struct ExplainArgs {
     /// Explain from these files instead of the running node; all health is unknown then
     #[arg(short, long, value_name = "PATH", conflicts_with = "control")]
     pub(super) config: Option<PathBuf>,
-    /// How to print it
-    #[arg(long, value_enum, default_value = "text")]
-    pub(super) output: Output,
-    #[command(flatten)]
-    pub(super) control: ControlArgs,
-}
-
-#[derive(Args)]
-pub(super) struct DemoArgs {
-    /// End by itself after this time
-    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
-    pub(super) duration: Option<Duration>,
-    /// The port to answer DNS on; a free one when it is taken
-    #[arg(long, value_name = "PORT", default_value_t = 5353)]
-    pub(super) port: u16,
-    /// What is logged on standard error
-    #[arg(long, value_name = "FILTER", env = "FAIRLEAD_LOG", default_value = "warn,fairlead::app=info")]
-    pub(super) log: String,
-}
-
-/// How to reach the running node.
-#[derive(Args)]
-pub(super) struct ControlArgs {
-    /// The control socket of the running node
-    #[arg(long, value_name = "SOCKET", env = "FAIRLEAD_CONTROL", default_value = CONTROL_DEFAULT)]
-    pub(super) control: PathBuf,
-}
-
-/// How data is printed.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Output {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
-}
-
-#[derive(Args)]
-pub(super) struct ObjectArgs {
-    /// datacenter, server, virtual-server, pool, member or wide-ip
-    #[arg(value_name = "KIND")]
-    pub(super) kind: String,
-    /// The object: newyork, ny-lb1, ny-lb1/www, web-ny, web-ny/ny-lb1/www or www.example.com/A
-    #[arg(value_name = "NAME")]
-    pub(super) name: String,
-    /// End by itself after this time (90s, 30m, 12h, 2d)
-    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
-    pub(super) duration: Option<Duration>,
-    /// Why, for those who look at the status later
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub(super) reason: String,
-    #[command(flatten)]
-    pub(super) control: ControlArgs,
-}
-
-#[derive(Args)]
-pub(super) struct DisableArgs {
-    #[command(flatten)]
-    pub(super) object: ObjectArgs,
-    /// Do it even when a pool loses its last available member
-    #[arg(long)]
-    pub(super) force: bool,
-}
-
-#[derive(Args)]
-pub(super) struct EnableArgs {
-    #[command(flatten)]
-    pub(super) object: ObjectArgs,
-    /// Forget what was said of the object, so that the configuration counts again
-    #[arg(long, conflicts_with_all = ["duration", "reason"])]
-    pub(super) reset: bool,
-}
-
-#[derive(Args)]
-pub(super) struct StatusArgs {
     /// How to print it
     #[arg(long, value_enum, default_value = "text")]
     pub(super) output: Output,

@@ -7,8 +7,11 @@
 
 mod args;
 mod change;
+mod check;
+mod explain;
 mod log;
 mod output;
+mod serve;
 mod status;
 
 use std::path::Path;
@@ -18,6 +21,7 @@ use clap::Parser;
 use serde_json::Value;
 
 use crate::app::control::{self, Request, Response};
+use crate::config;
 use args::{Arguments, Command};
 use output::Colour;
 
@@ -28,7 +32,13 @@ pub fn main() -> ExitCode {
         Command::Disable(change) => change::disable(change),
         Command::Enable(change) => change::enable(change),
         Command::Status(status) => status::run(&status),
-        _ => Err(String::new()),
+        Command::Serve(args) => serve::node(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(args),
+        Command::Schema => {
+            output::line(config::schema().trim_end());
+            Ok(())
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
