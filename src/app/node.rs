@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::listener::{self, Listeners, Service};
 use crate::metrics::Metrics;
 use crate::monitor::{Authorities, CONCURRENCY_DEFAULT, Schedule, ScheduleOptions};
-use crate::status::{Fact, Remembered};
+use crate::status::Remembered;
 
 /// How many writes to the state folder may wait.
 const SAVES_MAX: usize = 16;

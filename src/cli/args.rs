@@ -102,6 +102,68 @@ pub(super) struct ExplainArgs {
     pub(super) control: ControlArgs,
 }
 
+/// How to reach the running node.
+#[derive(Args)]
+pub(super) struct ControlArgs {
+    /// The control socket of the running node
+    #[arg(long, value_name = "SOCKET", env = "FAIRLEAD_CONTROL", default_value = CONTROL_DEFAULT)]
+    pub(super) control: PathBuf,
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+#[derive(Args)]
+pub(super) struct ObjectArgs {
+    /// datacenter, server, virtual-server, pool, member or wide-ip
+    #[arg(value_name = "KIND")]
+    pub(super) kind: String,
+    /// The object: newyork, ny-lb1, ny-lb1/www, web-ny, web-ny/ny-lb1/www or www.example.com/A
+    #[arg(value_name = "NAME")]
+    pub(super) name: String,
+    /// End by itself after this time (90s, 30m, 12h, 2d)
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub(super) duration: Option<Duration>,
+    /// Why, for those who look at the status later
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(super) reason: String,
+    #[command(flatten)]
+    pub(super) control: ControlArgs,
+}
+
+#[derive(Args)]
+pub(super) struct DisableArgs {
+    #[command(flatten)]
+    pub(super) object: ObjectArgs,
+    /// Do it even when a pool loses its last available member
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+#[derive(Args)]
+pub(super) struct EnableArgs {
+    #[command(flatten)]
+    pub(super) object: ObjectArgs,
+    /// Forget what was said of the object, so that the configuration counts again
+    #[arg(long, conflicts_with_all = ["duration", "reason"])]
+    pub(super) reset: bool,
+}
+
+#[derive(Args)]
+pub(super) struct StatusArgs {
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    pub(super) output: Output,
+    #[command(flatten)]
+    pub(super) control: ControlArgs,
+}
+
 /// Reads `90s`, `30m`, `12h` or `2d`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no time: write a number and ms, s, m, h or d, such as 30m");
