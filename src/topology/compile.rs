@@ -9,7 +9,7 @@ use super::error::{Database, TopologyError};
 use super::lists::{Entry, List, ListBuilder};
 use super::matches::{Matches, WILDCARD};
 use super::order::{Ranked, rank};
-use super::ranges::{Bits, Boundaries, Ranges, index, stored};
+use super::ranges::{Bits, Boundaries, Ipv6Ranges, Ranges, index, stored};
 use super::regions::Side;
 use super::rule::{Continent, Match, Prefix, Rules};
 use super::table::{Answers, Class, LAYERS, Topology};
@@ -36,7 +36,7 @@ impl Topology {
         let (classes, lists) = (classes.classes, classes.builder.finish());
         Ok(Self {
             ipv4: Ranges::new(&ipv4),
-            ipv6: Ranges::new(&ipv6),
+            ipv6: Ipv6Ranges::new(&ipv6),
             classes,
             lists,
             values: ranked.iter().map(|ranked| ranked.value).collect(),
@@ -111,7 +111,7 @@ impl<'a> Classes<'a> {
             class_of_sets: HashMap::new(),
             class_ids: HashMap::from([(Class::default(), 0)]),
             classes: vec![Class::default()],
-            builder: ListBuilder::new(),
+            builder: ListBuilder::new(answers.len()),
         }
     }
 

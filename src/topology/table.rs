@@ -9,7 +9,7 @@ use super::lists::{List, Lists};
 use super::location::Location;
 use super::matches::Matches;
 use super::order::Ranked;
-use super::ranges::{Boundaries, Ranges, index, stored};
+use super::ranges::{Boundaries, Ipv6Ranges, Ranges, index, stored};
 use super::regions::Side;
 use super::rule::{Condition, Match, Record};
 
@@ -66,12 +66,17 @@ impl Answers {
     pub(super) fn new(matches: &Matches, ranked: &[Ranked<'_>]) -> Self {
         let mut answers = Self::default();
         for ranked in ranked {
-            let next = stored(answers.plain.len() + answers.negated.len());
+            let next = stored(answers.len());
             let Condition { negated, is } = &ranked.record.answer;
             let ids = if *negated { &mut answers.negated } else { &mut answers.plain };
             matches.id(is).map(|id| *ids.entry(id).or_insert(next));
         }
         answers
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.plain.len() + self.negated.len()
     }
 
     /// The number of an answer condition.
@@ -88,7 +93,7 @@ impl Answers {
 #[derive(Debug)]
 pub struct Topology {
     pub(super) ipv4: Ranges<u32>,
-    pub(super) ipv6: Ranges<u128>,
+    pub(super) ipv6: Ipv6Ranges,
     pub(super) classes: Vec<Class>,
     pub(super) lists: Lists,
     /// By place in the order of records: what it scores.
@@ -105,7 +110,7 @@ impl Default for Topology {
     fn default() -> Self {
         Self {
             ipv4: Ranges::new(&Boundaries::new()),
-            ipv6: Ranges::new(&Boundaries::new()),
+            ipv6: Ipv6Ranges::new(&Boundaries::new()),
             classes: vec![Class::default()],
             lists: Lists::default(),
             values: Vec::new(),
