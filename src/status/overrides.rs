@@ -51,6 +51,15 @@ impl Overrides {
         own.map_or(configured, |enabled| enabled == Enabled::Enabled)
     }
 
+    /// Why a disabled object is disabled, in words.
+    pub fn why_disabled(&self, kind: ObjectKind, name: &str) -> String {
+        match self.find(kind, name) {
+            Some(own) if own.reason.is_empty() => "disabled by an operator".to_owned(),
+            Some(own) => format!("disabled by an operator: {}", own.reason),
+            None => "disabled in the configuration".to_owned(),
+        }
+    }
+
     /// All of them, by kind and name.
     pub fn iter(&self) -> impl Iterator<Item = &Override> {
         let mut all: Vec<&Override> = self.0.values().flat_map(HashMap::values).collect();

@@ -155,7 +155,7 @@ impl Table {
     /// For each of the three an operator's override stands before the configuration.
     fn enabled(&self, server: &WatchedServer, watched: &WatchedVirtualServer) -> (Enabled, Option<String>) {
         let is_off = |kind, name: &str, configured| {
-            (!self.overrides.is_wanted(kind, name, configured)).then(|| self.why_disabled(kind, name))
+            (!self.overrides.is_wanted(kind, name, configured)).then(|| self.overrides.why_disabled(kind, name))
         };
         let own = if self.overrides.has(ObjectKind::VirtualServer) {
             is_off(ObjectKind::VirtualServer, &format!("{}/{}", server.name, watched.name), watched.enabled)
@@ -172,15 +172,6 @@ impl Table {
                     .map(|why| format!("datacenter {} is {why}", server.datacenter))
             });
         (if parent.is_some() { Enabled::DisabledByParent } else { Enabled::Enabled }, parent)
-    }
-
-    /// Why an object is disabled, in words.
-    pub fn why_disabled(&self, kind: ObjectKind, name: &str) -> String {
-        match self.overrides.find(kind, name) {
-            Some(own) if own.reason.is_empty() => "disabled by an operator".to_owned(),
-            Some(own) => format!("disabled by an operator: {}", own.reason),
-            None => "disabled in the configuration".to_owned(),
-        }
     }
 
     /// The newest moment the table has seen.

@@ -7,11 +7,33 @@
 
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::as_conversions))]
 
+mod check;
+mod chunks;
+mod decide;
+mod decision;
+mod derive;
 mod discover;
+#[cfg(test)]
+mod fixture;
+mod glob;
+mod layout;
+mod memory;
 mod model;
+mod names;
+mod pick;
+mod rows;
+mod select;
+mod tables;
+mod trace;
+mod view;
 
 pub use crate::status::Ageing;
+pub use check::ReferenceLoop;
+pub use decision::{Answer, Client, Decision, OUTCOMES, Reason, Tier};
+pub use memory::Memory;
 pub use model::{
     Datacenter, DatacenterId, Discovery, Member, MemberTarget, Model, OnUnknown, Pattern, Pool, PoolId, PoolMethod,
     PoolReference, Server, ServerId, VirtualServer, VirtualServerId, WhenAllDown, WideIp, WideIpId, WideIpMethod,
 };
+pub use tables::{Owner, Tables, VirtualServerView};
+pub use trace::{Event, Step, Subject, Trace};

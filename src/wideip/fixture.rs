@@ -1,0 +1,217 @@
+//! A small world for tests: one server per datacenter, virtual servers named by a letter, pools and wide IPs over them.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::status::{
+    Availability, Changed, Enabled, Fact, Measurements, Moment, ObjectKind, Override, Settings, Source, Table, Verdict,
+};
+use crate::topology::{Rules, Topology};
+use crate::wire::{Name, NameKey, RecordType};
+
+pub(super) const SEED: u64 = 42;
+
+/// A model, its status and the tables of both.
+pub(super) struct World {
+    pub(super) model: Model,
+    pub(super) table: Table,
+    pub(super) tables: Tables,
+    pub(super) memory: Memory,
+    now: u64,
+}
+
+pub(super) fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+/// A model with the datacenters `ny` and `london`, and a virtual server per letter: `a`-`m` on `ny-lb`, the others on
+/// `london-lb`; `a` has the address 192.0.2.1 and so on.
+pub(super) fn model() -> Model {
+    let datacenter = |name: &str| Datacenter { name: name.into(), enabled: true };
+    let server = |at, name: &str| Server {
+        name: name.into(),
+        datacenter: DatacenterId(at),
+        enabled: true,
+        agent: Some("192.0.2.250:4353".parse().unwrap()),
+        discovery: Discovery::Disabled,
+    };
+    let virtual_server = |letter: u8| VirtualServer {
+        name: char::from(letter).to_string().into(),
+        server: ServerId(u32::from(letter > b'm')),
+        address: Some(SocketAddr::from((Ipv4Addr::new(192, 0, 2, letter - b'a' + 1), 80))),
+        enabled: true,
+        monitors: 0,
+    };
+    Model {
+        datacenters: vec![datacenter("ny"), datacenter("london")],
+        servers: vec![server(0, "ny-lb"), server(1, "london-lb")],
+        virtual_servers: (b'a'..=b'z').map(virtual_server).collect(),
+        pools: Vec::new(),
+        wide_ips: Vec::new(),
+    }
+}
+
+/// A pool over the virtual servers of these letters; a letter may have its ratio behind it.
+pub(super) fn pool(name: &str, members: &str) -> Pool {
+    let member = |text: &str| {
+        let (letter, ratio) = text.split_at(1);
+        Member {
+            target: MemberTarget::VirtualServer(VirtualServerId(u32::from(letter.as_bytes()[0] - b'a'))),
+            ratio: if ratio.is_empty() { 1 } else { ratio.parse().unwrap() },
+            enabled: true,
+        }
+    };
+    Pool {
+        name: name.into(),
+        record_type: RecordType::A,
+        enabled: true,
+        ttl_seconds: 30,
+        preferred: PoolMethod::RoundRobin,
+        alternate: PoolMethod::RoundRobin,
+        fallback: PoolMethod::None,
+        fallback_ip: None,
+        max_answers: 1,
+        verify_member_availability: true,
+        respect_fallback_dependency: true,
+        on_unknown: OnUnknown::Hold,
+        min_members_up: 1,
+        members: members.split_whitespace().map(member).collect(),
+    }
+}
+
+/// A CNAME member.
+pub(super) fn cname(target: &str, static_target: bool) -> Member {
+    Member { target: MemberTarget::Name { name: name(target), static_target }, ratio: 1, enabled: true }
+}
+
+/// A wide IP of type A over these pools, each with ratio 1.
+pub(super) fn wide_ip(text: &str, pools: &[u32]) -> WideIp {
+    let pattern = |text: &str| {
+        if text.contains(['*', '?']) { Pattern::Glob(name(text)) } else { Pattern::Exact(name(text)) }
+    };
+    WideIp {
+        name: pattern(text),
+        aliases: Vec::new(),
+        record_type: RecordType::A,
+        enabled: true,
+        method: WideIpMethod::RoundRobin,
+        pools: pools.iter().map(|&pool| PoolReference { pool: PoolId(pool), ratio: 1 }).collect(),
+        last_resort: None,
+        when_all_down: WhenAllDown::ServeAll,
+        negative_ttl_seconds: 5,
+        persist_cidr_ipv4: 32,
+        persist_cidr_ipv6: 128,
+        use_client_subnet: true,
+        allow_zero_scores: true,
+    }
+}
+
+impl World {
+    pub(super) fn new(pools: Vec<Pool>, wide_ips: Vec<WideIp>) -> Self {
+        Self::with_rules(pools, wide_ips, Rules::default())
+    }
+
+    pub(super) fn with_rules(pools: Vec<Pool>, wide_ips: Vec<WideIp>, rules: Rules) -> Self {
+        let model = Model { pools, wide_ips, ..model() };
+        let ageing = Ageing { fresh: Duration::from_secs(15), stale: Duration::from_secs(50) };
+        let settings = Settings { ageing, startup_grace: Duration::ZERO };
+        let table = Table::new(model.watched(), settings, Moment::default());
+        let topology = Topology::compile(&rules, None, None).unwrap();
+        let tables = Tables::build(Arc::new(model.clone()), Arc::new(topology), &table, SEED);
+        Self { model, table, tables, memory: Memory::new(1), now: 0 }
+    }
+
+    fn apply(&mut self, fact: &Fact) -> Changed {
+        let changed = self.table.apply(fact, Moment::from_millis(self.now));
+        self.tables = self.tables.refresh(&self.table, &changed);
+        changed
+    }
+
+    /// Has the agent say something of the virtual servers of these letters.
+    pub(super) fn report(&mut self, letters: &str, availability: Availability, connections: Option<u64>) {
+        for letter in letters.chars() {
+            let server = if letter > 'm' { "london-lb" } else { "ny-lb" };
+            let measurements = Measurements { connections, ..Measurements::default() };
+            self.apply(&Fact::Verdict {
+                server: server.into(),
+                virtual_server: letter.to_string().into(),
+                source: Source::Agent,
+                verdict: Verdict { availability, reason: "reported".into(), measurements },
+                at: Moment::from_millis(self.now),
+            });
+        }
+    }
+
+    pub(super) fn up(&mut self, letters: &str) {
+        self.report(letters, Availability::Available, None);
+    }
+
+    pub(super) fn down(&mut self, letters: &str) {
+        self.report(letters, Availability::Offline, None);
+    }
+
+    pub(super) fn switch(&mut self, kind: ObjectKind, name: &str, enabled: Option<Enabled>) {
+        self.apply(&Fact::Override(Override { kind, name: name.into(), enabled, until: None, reason: "test".into() }));
+    }
+
+    /// Lets time pass.
+    pub(super) fn wait(&mut self, seconds: u64) {
+        self.now += seconds * 1000;
+        let changed = self.table.age(Moment::from_millis(self.now));
+        self.tables = self.tables.refresh(&self.table, &changed);
+    }
+
+    pub(super) fn decide_for(&mut self, client: &Client) -> Decision {
+        self.tables.decide(WideIpId(0), client, &mut self.memory, None)
+    }
+
+    /// Decides about the first wide IP for a client at 198.51.100.1.
+    pub(super) fn decide(&mut self) -> Decision {
+        self.decide_for(&client("198.51.100.1"))
+    }
+
+    /// The letters that are answered now, in order, or what else is.
+    pub(super) fn answer_for(&mut self, client: &Client) -> String {
+        let decision = self.decide_for(client);
+        match (decision.answer, decision.pool) {
+            (Answer::Members, Some(pool)) => {
+                self.memory.picked().iter().map(|&member| letter(self.tables.rdata(pool, member))).collect()
+            }
+            (answer, _) => answer.to_string(),
+        }
+    }
+
+    pub(super) fn answer(&mut self) -> String {
+        self.answer_for(&client("198.51.100.1"))
+    }
+
+    /// The letters of so many answers in a row.
+    pub(super) fn answers(&mut self, count: usize) -> String {
+        (0..count).map(|_| self.answer()).collect()
+    }
+
+    pub(super) fn find(&self, text: &str, record_type: RecordType) -> Option<u32> {
+        let key = NameKey::new(&name(text), SEED);
+        self.tables.find(&key)?.wide_ip(record_type).map(|id| id.0)
+    }
+}
+
+/// The letter whose address this is.
+fn letter(rdata: &[u8]) -> char {
+    let &[192, 0, 2, last] = rdata else { panic!("{rdata:?} is no member's address") };
+    char::from(b'a' + last - 1)
+}
+
+pub(super) fn client(source: &str) -> Client {
+    Client { source: source.parse().unwrap(), subnet: None }
+}
+
+/// A client behind a resolver that passes its subnet on.
+pub(super) fn client_in(subnet: &str) -> Client {
+    let (address, length) = subnet.split_once('/').unwrap();
+    let subnet =
+        crate::wire::ClientSubnet { address: address.parse().unwrap(), prefix_length: length.parse().unwrap() };
+    Client { source: IpAddr::V4(Ipv4Addr::LOCALHOST), subnet: Some(subnet) }
+}

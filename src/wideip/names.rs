@@ -1,0 +1,63 @@
+//! From a name to the wide IPs that have it: exact names and aliases in one probe, then patterns.
+
+use std::collections::HashMap;
+
+use super::glob::Globs;
+use super::{Model, Pattern, WideIpId};
+use crate::wire::{Name, NameKey, NameMap, RecordType};
+
+/// Every name and pattern of every wide IP.
+#[derive(Debug, Clone)]
+pub(super) struct NameIndex {
+    exact: NameMap<Box<[(RecordType, WideIpId)]>>,
+    globs: Globs,
+    pub(super) seed: u64,
+}
+
+impl NameIndex {
+    /// Indexes a model's names under `seed`. Where two wide IPs have one name and type the first counts.
+    pub(super) fn build(model: &Model, seed: u64) -> Self {
+        let mut globs = Globs::default();
+        let mut exact: HashMap<&Name, Vec<(RecordType, WideIpId)>> = HashMap::new();
+        for (id, wide_ip) in (0..).map(WideIpId).zip(&model.wide_ips) {
+            for pattern in std::iter::once(&wide_ip.name).chain(&wide_ip.aliases) {
+                match pattern {
+                    Pattern::Glob(name) => globs.insert(name, wide_ip.record_type, id, seed),
+                    Pattern::Exact(name) => {
+                        let of_name = exact.entry(name).or_default();
+                        if !of_name.iter().any(|(record_type, _)| *record_type == wide_ip.record_type) {
+                            of_name.push((wide_ip.record_type, id));
+                        }
+                    }
+                }
+            }
+        }
+        let entries = exact.into_iter().map(|(name, of_name)| (name.clone(), of_name.into_boxed_slice()));
+        Self { exact: NameMap::build(entries, seed), globs, seed }
+    }
+
+    /// The wide IPs that have exactly this name.
+    #[inline]
+    pub(super) fn exact(&self, key: &NameKey) -> &[(RecordType, WideIpId)] {
+        self.exact.get(key, 0).map(|of_name| &**of_name).unwrap_or_default()
+    }
+
+    /// The best pattern that matches the name and passes `accept`.
+    pub(super) fn pattern(&self, key: &NameKey, accept: impl Fn(RecordType, WideIpId) -> bool) -> Option<WideIpId> {
+        if self.globs.is_empty() { None } else { self.globs.find(key, accept) }
+    }
+
+    /// Every wide IP that answers for a name, one per type: exact before patterns. For what CNAME members point to.
+    pub(super) fn all(&self, name: &Name) -> Vec<WideIpId> {
+        let key = NameKey::new(name, self.seed);
+        let mut found: Vec<(RecordType, WideIpId)> = self.exact(&key).to_vec();
+        for record_type in [RecordType::A, RecordType::AAAA, RecordType::CNAME] {
+            if !found.iter().any(|(known, _)| *known == record_type)
+                && let Some(id) = self.pattern(&key, |of_glob, _| of_glob == record_type)
+            {
+                found.push((record_type, id));
+            }
+        }
+        found.into_iter().map(|(_, id)| id).collect()
+    }
+}

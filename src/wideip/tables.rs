@@ -1,0 +1,393 @@
+//! The tables that decisions read: built from a model and its status, and refreshed where status changed.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::chunks::Chunks;
+use super::derive::effective;
+use super::layout::{Layout, MemberSource, index};
+use super::rows::{Before, MemberState, PoolHead, WideIpHead, pool_row, wide_ip_row};
+use super::{Model, Pool, PoolId, PoolMethod, VirtualServerId, WideIp, WideIpId};
+use crate::status::{
+    Availability, Changed, Enabled, Freshness, Measurements, Moment, ObjectKind, Overrides, Status, Table,
+};
+use crate::topology::Topology;
+use crate::wire::{NameKey, RecordType};
+
+/// All that decisions depend on, as one value that never changes; a refreshed copy shares what did not change.
+#[derive(Debug, Clone)]
+pub struct Tables {
+    pub(super) model: Arc<Model>,
+    pub(super) topology: Arc<Topology>,
+    pub(super) layout: Arc<Layout>,
+    pub(super) pools: Chunks<PoolHead>,
+    pub(super) wide_ips: Chunks<WideIpHead>,
+    pub(super) virtual_servers: Chunks<Option<VirtualServerView>>,
+    pub(super) servers: Chunks<Option<Status>>,
+    pub(super) datacenters: Chunks<Option<Status>>,
+    pub(super) overrides: Arc<Overrides>,
+    pub(super) now: Moment,
+}
+
+/// What is known of a virtual server, as published.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VirtualServerView {
+    /// Its merged status.
+    pub status: Status,
+    /// The last verdict known of it.
+    pub held: Option<Availability>,
+    /// How much that may be trusted.
+    pub freshness: Freshness,
+    /// What was measured of it; empty unless fresh.
+    pub measurements: Measurements,
+}
+
+/// The wide IPs of a name.
+#[derive(Clone, Copy)]
+pub struct Owner<'a> {
+    tables: &'a Tables,
+    key: &'a NameKey,
+    exact: &'a [(RecordType, WideIpId)],
+}
+
+/// What waits to be made anew, lower levels of pools first.
+#[derive(Default)]
+struct Dirty {
+    pools: BTreeSet<(u32, u32)>,
+    wide_ips: BTreeSet<u32>,
+}
+
+impl Tables {
+    /// Builds the tables of a model. Names are hashed under `seed`, as the [`NameKey`]s of questions must be.
+    pub fn build(model: Arc<Model>, topology: Arc<Topology>, status: &Table, seed: u64) -> Self {
+        let layout = Arc::new(Layout::build(&model, &topology, seed));
+        Self::assemble(model, topology, layout, status, |_| None, |_| None)
+    }
+
+    /// Builds the tables of another model; objects of the same name keep since when they are in their state, and what
+    /// was answered last.
+    #[must_use]
+    pub fn rebuild(&self, model: Arc<Model>, topology: Arc<Topology>, status: &Table) -> Self {
+        let layout = Arc::new(Layout::build(&model, &topology, self.layout.names.seed));
+        let pools: HashMap<&str, usize> =
+            self.model.pools.iter().enumerate().map(|(at, pool)| (&*pool.name, at)).collect();
+        let wide_ips: HashMap<(&super::Pattern, RecordType), usize> = {
+            let named = self.model.wide_ips.iter().enumerate();
+            named.map(|(at, wide_ip)| ((&wide_ip.name, wide_ip.record_type), at)).collect()
+        };
+        let pool_before = |new: usize| {
+            let old = *pools.get(&*model.pools.get(new)?.name)?;
+            let row = self.pools.get(old)?;
+            let mut before = row.head.before(row.words);
+            let identity_of = |member: &u32| Some(self.layout.pools.get(old)?.members.get(index(*member))?.identity);
+            let identities: Vec<u64> = before.good.iter().filter_map(identity_of).collect();
+            let members = (0..).zip(&layout.pools.get(new)?.members);
+            before.good = members.filter(|(_, one)| identities.contains(&one.identity)).map(|(at, _)| at).collect();
+            Some(before)
+        };
+        let wide_ip_before = |new: usize| {
+            let wide_ip = model.wide_ips.get(new)?;
+            let row = self.wide_ips.get(*wide_ips.get(&(&wide_ip.name, wide_ip.record_type))?)?;
+            Some(row.head.before())
+        };
+        Self::assemble(model.clone(), topology, layout.clone(), status, pool_before, wide_ip_before)
+    }
+
+    fn assemble(
+        model: Arc<Model>,
+        topology: Arc<Topology>,
+        layout: Arc<Layout>,
+        status: &Table,
+        pool_before: impl Fn(usize) -> Option<Before>,
+        wide_ip_before: impl Fn(usize) -> Option<Before>,
+    ) -> Self {
+        let mut tables = Self {
+            pools: Chunks::build(0, |_, _| PoolHead::default()),
+            wide_ips: Chunks::build(0, |_, _| WideIpHead::default()),
+            virtual_servers: Chunks::build(model.virtual_servers.len(), |at, _| view(status, at)),
+            servers: Chunks::build(0, |_, _| None),
+            datacenters: Chunks::build(0, |_, _| None),
+            overrides: Arc::new(status.overrides().clone()),
+            now: status.now(),
+            model,
+            topology,
+            layout,
+        };
+        // Pools that depend on wide IPs are made once more below, when those are known.
+        tables.pools =
+            Chunks::build(tables.model.pools.len(), |at, words| tables.make_pool(at, pool_before(at).as_ref(), words));
+        tables.wide_ips = Chunks::build(tables.model.wide_ips.len(), |at, words| {
+            tables.make_wide_ip(at, wide_ip_before(at).as_ref(), words)
+        });
+        tables.servers = Chunks::build(tables.model.servers.len(), |at, _| tables.make_server(status, at, None));
+        tables.datacenters = Chunks::build(tables.model.datacenters.len(), |at, _| tables.make_datacenter(at, None));
+        let above = (0..).zip(&tables.layout.pools).filter(|(_, pool)| pool.level > 0);
+        let dirty = Dirty { pools: above.map(|(at, pool)| (pool.level, at)).collect(), wide_ips: BTreeSet::new() };
+        tables.propagate(dirty);
+        tables
+    }
+
+    /// The tables after a change of status: what depends on it is made anew, all else is shared.
+    #[must_use]
+    pub fn refresh(&self, status: &Table, changed: &Changed) -> Self {
+        let mut tables = self.clone();
+        tables.now = status.now();
+        let mut views: Vec<usize> = changed.virtual_servers.iter().chain(&changed.measured).copied().collect();
+        views.sort_unstable();
+        views.dedup();
+        tables.virtual_servers = self.virtual_servers.with(&views, |at, _, _| view(status, at));
+        let mut dirty = Dirty::default();
+        for &virtual_server in &changed.virtual_servers {
+            dirty.pools.extend(self.pools_of(virtual_server));
+        }
+        for &virtual_server in &changed.measured {
+            let looks_at_load = |&(_, pool): &(u32, u32)| self.model.pool(PoolId(pool)).is_some_and(looks_at_load);
+            dirty.pools.extend(self.pools_of(virtual_server).filter(looks_at_load));
+        }
+        if !changed.objects.is_empty() {
+            tables.overrides = Arc::new(status.overrides().clone());
+            for (kind, name) in &changed.objects {
+                tables.mark_object(*kind, name, &mut dirty);
+            }
+        }
+        tables.propagate(dirty);
+        tables.refresh_servers(status, changed);
+        tables
+    }
+
+    /// The pools with a member on a virtual server, each with its level.
+    fn pools_of(&self, virtual_server: usize) -> impl Iterator<Item = (u32, u32)> {
+        let pools = self.layout.pools_of_virtual_server.of(virtual_server).iter();
+        pools.map(|&pool| (self.layout.pools.get(index(pool)).map_or(0, |layout| layout.level), pool))
+    }
+
+    /// Marks what the override of an object touches; virtual servers below servers and datacenters are named apart.
+    fn mark_object(&self, kind: ObjectKind, name: &str, dirty: &mut Dirty) {
+        match kind {
+            ObjectKind::Pool | ObjectKind::Member => {
+                let named = |pool: &Pool| match kind {
+                    ObjectKind::Pool => *pool.name == *name,
+                    _ => name.strip_prefix(&*pool.name).is_some_and(|rest| rest.starts_with('/')),
+                };
+                let pools = (0..).zip(&self.model.pools).zip(&self.layout.pools);
+                dirty.pools.extend(pools.filter(|((_, pool), _)| named(pool)).map(|((at, _), of)| (of.level, at)));
+            }
+            ObjectKind::WideIp => {
+                let differs = |(at, wide_ip): &(u32, &WideIp)| {
+                    let head = self.wide_ips.get(index(*at)).map(|row| row.head.enabled);
+                    head != Some(self.enabled_of_wide_ip(wide_ip))
+                };
+                let wide_ips = (0..).zip(&self.model.wide_ips);
+                dirty.wide_ips.extend(wide_ips.filter(differs).map(|(at, _)| at));
+            }
+            ObjectKind::Datacenter | ObjectKind::Server | ObjectKind::VirtualServer => {}
+        }
+    }
+
+    /// Makes dirty pools anew, then the wide IPs that see a difference, then the pools that see one in those.
+    fn propagate(&mut self, mut dirty: Dirty) {
+        while !dirty.pools.is_empty() || !dirty.wide_ips.is_empty() {
+            let lowest = dirty.pools.first().map_or(0, |(level, _)| *level);
+            let above = dirty.pools.split_off(&(lowest + 1, 0));
+            let pools: Vec<usize> =
+                std::mem::replace(&mut dirty.pools, above).iter().map(|(_, at)| index(*at)).collect();
+            let new =
+                self.pools.with(&pools, |at, old, words| self.make_pool(at, Some(&old.head.before(old.words)), words));
+            for &pool in &pools {
+                let seen = |list: &Chunks<PoolHead>| list.get(pool).map(|row| row.head.seen_from_above());
+                if seen(&self.pools) != seen(&new) {
+                    dirty.wide_ips.extend(self.layout.wide_ips_of_pool.of(pool));
+                }
+            }
+            self.pools = new;
+            let wide_ips: Vec<usize> = std::mem::take(&mut dirty.wide_ips).into_iter().map(index).collect();
+            let new =
+                self.wide_ips.with(&wide_ips, |at, old, words| self.make_wide_ip(at, Some(&old.head.before()), words));
+            for &wide_ip in &wide_ips {
+                let seen =
+                    |list: &Chunks<WideIpHead>| list.get(wide_ip).map(|row| (row.head.availability, row.head.enabled));
+                if seen(&self.wide_ips) != seen(&new) {
+                    for &pool in self.layout.pools_of_wide_ip.of(wide_ip) {
+                        let level = self.layout.pools.get(index(pool)).map_or(0, |layout| layout.level);
+                        dirty.pools.insert((level, pool));
+                    }
+                }
+            }
+            self.wide_ips = new;
+        }
+    }
+
+    fn make_pool(&self, at: usize, before: Option<&Before>, words: &mut Vec<u32>) -> PoolHead {
+        let (Some(pool), Some(layout)) = (self.model.pools.get(at), self.layout.pools.get(at)) else {
+            return PoolHead::default();
+        };
+        let members: Vec<MemberState> = (0..pool.members.len()).map(|member| self.member_state(at, member)).collect();
+        let is_wanted = self.overrides.is_wanted(ObjectKind::Pool, &pool.name, pool.enabled);
+        let enabled = if is_wanted { Enabled::Enabled } else { Enabled::Disabled };
+        pool_row(pool, layout, &members, enabled, before, self.now, words)
+    }
+
+    fn make_wide_ip(&self, at: usize, before: Option<&Before>, words: &mut Vec<u32>) -> WideIpHead {
+        let Some(wide_ip) = self.model.wide_ips.get(at) else { return WideIpHead::default() };
+        let pair_base = self.layout.pair_base.get(at).copied().unwrap_or(0);
+        let enabled = self.enabled_of_wide_ip(wide_ip);
+        let pool = |id: u32| self.pools.get(index(id)).map(|row| row.head);
+        wide_ip_row(wide_ip, pair_base, pool, enabled, before, self.now, words)
+    }
+
+    fn enabled_of_wide_ip(&self, wide_ip: &WideIp) -> Enabled {
+        let is_wanted = if self.overrides.has(ObjectKind::WideIp) {
+            self.overrides.is_wanted(ObjectKind::WideIp, &wide_ip.full_name(), wide_ip.enabled)
+        } else {
+            wide_ip.enabled
+        };
+        if is_wanted { Enabled::Enabled } else { Enabled::Disabled }
+    }
+
+    /// The state of one member as its pool sees it.
+    ///
+    /// | member                       | availability                                                     |
+    /// |------------------------------|------------------------------------------------------------------|
+    /// | virtual server               | its own, by the pool's policy on what is unknown                 |
+    /// | virtual server, no address   | offline: there is nothing to answer with                         |
+    /// | static name                  | available                                                        |
+    /// | name of wide IPs             | the best of those that are enabled; offline when there are none  |
+    /// | name that leads back here    | offline                                                          |
+    ///
+    /// It is enabled when it is itself and its virtual server is.
+    pub(super) fn member_state(&self, pool_at: usize, member_at: usize) -> MemberState {
+        let down = MemberState { availability: Availability::Offline, is_enabled: false, connections: None };
+        let Some(pool) = self.model.pools.get(pool_at) else { return down };
+        let Some(member) = pool.members.get(member_at) else { return down };
+        let Some(layout) = self.layout.pools.get(pool_at).and_then(|of_pool| of_pool.members.get(member_at)) else {
+            return down;
+        };
+        let is_wanted = if self.overrides.has(ObjectKind::Member) {
+            let name = format!("{}/{}", pool.name, self.model.member_name(member));
+            self.overrides.is_wanted(ObjectKind::Member, &name, member.enabled)
+        } else {
+            member.enabled
+        };
+        match &layout.source {
+            MemberSource::VirtualServer(id) | MemberSource::NoAddress(id) => {
+                let Some(view) = self.virtual_server(*id) else { return down };
+                let has_address = matches!(layout.source, MemberSource::VirtualServer(_));
+                MemberState {
+                    availability: if has_address {
+                        effective(view.freshness, view.held, pool.on_unknown)
+                    } else {
+                        Availability::Offline
+                    },
+                    is_enabled: is_wanted && view.status.enabled == Enabled::Enabled,
+                    connections: view.measurements.connections,
+                }
+            }
+            MemberSource::Static => {
+                MemberState { availability: Availability::Available, is_enabled: is_wanted, connections: None }
+            }
+            MemberSource::WideIps(ids) => {
+                let of_wide_ip = |id: &WideIpId| self.wide_ips.get(index(id.0)).map(|row| row.head);
+                let enabled = ids.iter().filter_map(of_wide_ip).filter(|head| head.enabled == Enabled::Enabled);
+                let tally = super::derive::Tally::of(enabled.map(|head| head.availability));
+                MemberState { availability: tally.availability(1), is_enabled: is_wanted, connections: None }
+            }
+            MemberSource::Loop => MemberState { is_enabled: is_wanted, ..down },
+        }
+    }
+
+    /// What is known of a virtual server.
+    pub fn virtual_server(&self, id: VirtualServerId) -> Option<&VirtualServerView> {
+        self.virtual_servers.get(index(id.0))?.head.as_ref()
+    }
+
+    /// The wide IPs of a name, exact names and aliases before patterns; none when no enabled one has it.
+    #[inline]
+    pub fn find<'a>(&'a self, key: &'a NameKey) -> Option<Owner<'a>> {
+        let exact = self.layout.names.exact(key);
+        let is_owned = exact.iter().any(|(_, id)| self.is_enabled(*id))
+            || self.layout.names.pattern(key, |_, id| self.is_enabled(id)).is_some();
+        is_owned.then_some(Owner { tables: self, key, exact })
+    }
+
+    /// Whether a wide IP is enabled; one that is not is as if it were not there.
+    #[inline]
+    pub fn is_enabled(&self, id: WideIpId) -> bool {
+        self.wide_ips.get(index(id.0)).is_some_and(|row| row.head.enabled == Enabled::Enabled)
+    }
+
+    /// The RDATA of a pool's member: an address or, of a CNAME pool, the target in uncompressed wire form.
+    #[inline]
+    pub fn rdata(&self, pool: PoolId, member: u32) -> &[u8] {
+        let Some(layout) = self.layout.pools.get(index(pool.0)) else { return &[] };
+        let start = index(member).saturating_mul(layout.stride);
+        let Some(slot) = layout.rdata.get(start..start.saturating_add(layout.stride)) else { return &[] };
+        let is_address = self.pools.get(index(pool.0)).is_some_and(|row| row.head.record_type != RecordType::CNAME);
+        if is_address {
+            return slot;
+        }
+        let Some((&length, name)) = slot.split_first() else { return &[] };
+        name.get(..usize::from(length)).unwrap_or_default()
+    }
+
+    /// Every (wide IP, pool) that a decision can be counted under, in the order of [`Decision::pair`](super::Decision);
+    /// a pool of `-` stands for answers without a pool.
+    pub fn pairs(&self) -> impl Iterator<Item = (Arc<str>, Arc<str>)> {
+        self.model.wide_ips.iter().flat_map(|wide_ip| {
+            let name: Arc<str> = wide_ip.full_name().into();
+            let pool_name = |id: PoolId| self.model.pool(id).map_or_else(|| "-".into(), |pool| pool.name.clone());
+            let pools = wide_ip.pools.iter().map(move |reference| pool_name(reference.pool));
+            let last_resort = wide_ip.last_resort.map_or_else(|| "-".into(), pool_name);
+            pools.chain([last_resort, "-".into()]).map(move |pool| (name.clone(), pool))
+        })
+    }
+
+    /// The model that the tables are of.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// The topology that decisions use.
+    pub fn topology(&self) -> &Arc<Topology> {
+        &self.topology
+    }
+
+    /// The seed that questions' [`NameKey`]s must have.
+    pub fn seed(&self) -> u64 {
+        self.layout.names.seed
+    }
+
+    /// How many pools and wide IPs there are, and the most members of a pool.
+    #[inline]
+    pub(super) fn sizes(&self) -> (usize, usize, usize) {
+        (self.pools.len(), self.wide_ips.len(), self.layout.members_max)
+    }
+}
+
+impl Owner<'_> {
+    /// The enabled wide IP of exactly this type.
+    #[inline]
+    pub fn wide_ip(&self, record_type: RecordType) -> Option<WideIpId> {
+        let is_wanted = |of: RecordType, id: WideIpId| of == record_type && self.tables.is_enabled(id);
+        let exact = self.exact.iter().find(|(of, id)| is_wanted(*of, *id)).map(|(_, id)| *id);
+        exact.or_else(|| self.tables.layout.names.pattern(self.key, is_wanted))
+    }
+
+    /// The enabled wide IP that answers a question of this type: of the type itself, else a CNAME one.
+    #[inline]
+    pub fn answering(&self, record_type: RecordType) -> Option<WideIpId> {
+        self.wide_ip(record_type).or_else(|| self.wide_ip(RecordType::CNAME))
+    }
+}
+
+fn view(status: &Table, at: usize) -> Option<VirtualServerView> {
+    Some(VirtualServerView {
+        status: status.status(at)?.clone(),
+        held: status.held(at),
+        freshness: status.freshness(at),
+        measurements: status.measurements(at),
+    })
+}
+
+fn looks_at_load(pool: &Pool) -> bool {
+    [pool.preferred, pool.alternate, pool.fallback].contains(&PoolMethod::LeastConnections)
+}

@@ -1,0 +1,216 @@
+//! The status of every object as people see it, worked out from what is published.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::derive::Tally;
+use super::layout::{MemberSource, index};
+use super::tables::Tables;
+use super::{Datacenter, DatacenterId, Member, PoolId, Server, ServerId, WideIpId};
+use crate::status::{Availability, Changed, Enabled, Moment, ObjectKind, Source, Status, Table};
+
+impl Tables {
+    /// The status of a server: the best of its virtual servers, and whether its agent can be reached.
+    pub fn server_status(&self, id: ServerId) -> Option<&Status> {
+        self.servers.get(index(id.0))?.head.as_ref()
+    }
+
+    /// The status of a datacenter: the best of its servers.
+    pub fn datacenter_status(&self, id: DatacenterId) -> Option<&Status> {
+        self.datacenters.get(index(id.0))?.head.as_ref()
+    }
+
+    /// The status of a pool.
+    pub fn pool_status(&self, id: PoolId) -> Option<Status> {
+        let pool = self.model.pool(id)?;
+        let head = self.pools.get(index(id.0))?.head;
+        let states = (0..pool.members.len()).map(|member| self.member_state(index(id.0), member));
+        let tally = Tally::of(states.filter(|state| state.is_enabled).map(|state| state.availability));
+        let mut reason = match tally.total() {
+            0 => "no enabled pool members".to_owned(),
+            total => format!("{} of {total} enabled pool members can be used", tally.usable()),
+        };
+        if pool.min_members_up > 1 {
+            reason.push_str(&format!(", {} are needed", pool.min_members_up));
+        }
+        if head.enabled != Enabled::Enabled {
+            reason = format!("{}; {reason}", self.overrides.why_disabled(ObjectKind::Pool, &pool.name));
+        }
+        Some(derived(head.availability, head.enabled, reason, head.since, None))
+    }
+
+    /// The status of the member of a pool at a position.
+    pub fn member_status(&self, id: PoolId, member_at: usize) -> Option<Status> {
+        let pool = self.model.pool(id)?;
+        let member = pool.members.get(member_at)?;
+        let state = self.member_state(index(id.0), member_at);
+        let layout = self.layout.pools.get(index(id.0))?.members.get(member_at)?;
+        let mut status = match &layout.source {
+            MemberSource::VirtualServer(of) => {
+                let mut status = self.virtual_server(*of)?.status.clone();
+                if status.availability == Availability::Unknown && state.availability != Availability::Unknown {
+                    status.reason = format!("{}; counts as {}", status.reason, state.availability).into();
+                }
+                status
+            }
+            MemberSource::NoAddress(of) => {
+                let status = self.virtual_server(*of)?.status.clone();
+                let reason = format!("no address of type {} is known; {}", pool.record_type, status.reason);
+                Status { availability: Availability::Offline, reason: reason.into(), ..status }
+            }
+            source => {
+                let reason = match source {
+                    MemberSource::Static => "a static target is always available".to_owned(),
+                    MemberSource::Loop => "the name leads back to this pool".to_owned(),
+                    MemberSource::WideIps(ids) if ids.is_empty() => "no wide IP has this name".to_owned(),
+                    _ => format!("the wide IP of this name is {}", state.availability),
+                };
+                let since = self.pools.get(index(id.0))?.head.since;
+                derived(state.availability, Enabled::Enabled, reason, since, None)
+            }
+        };
+        self.disable_member(pool, member, &mut status);
+        Some(status)
+    }
+
+    /// Marks a member's status disabled where it, its virtual server or its pool is.
+    fn disable_member(&self, pool: &super::Pool, member: &Member, status: &mut Status) {
+        let name = format!("{}/{}", pool.name, self.model.member_name(member));
+        if !self.overrides.is_wanted(ObjectKind::Member, &name, member.enabled) {
+            let why = self.overrides.why_disabled(ObjectKind::Member, &name);
+            status.enabled = Enabled::Disabled;
+            status.reason = format!("{why}; {}", status.reason).into();
+        } else if status.enabled != Enabled::Enabled {
+            status.enabled = Enabled::DisabledByParent;
+        } else if !self.overrides.is_wanted(ObjectKind::Pool, &pool.name, pool.enabled) {
+            let why = self.overrides.why_disabled(ObjectKind::Pool, &pool.name);
+            status.enabled = Enabled::DisabledByParent;
+            status.reason = format!("pool {} is {why}; {}", pool.name, status.reason).into();
+        }
+    }
+
+    /// The status of a wide IP.
+    pub fn wide_ip_status(&self, id: WideIpId) -> Option<Status> {
+        let wide_ip = self.model.wide_ip(id)?;
+        let row = self.wide_ips.get(index(id.0))?;
+        let enabled = |id: PoolId| {
+            self.pools.get(index(id.0)).map(|row| row.head).filter(|head| head.enabled == Enabled::Enabled)
+        };
+        let total = wide_ip.pools.iter().filter(|reference| enabled(reference.pool).is_some()).count();
+        let mut reason = match (row.head.live.len(), total) {
+            (_, 0) => "no enabled pools".to_owned(),
+            (live, total) => format!("{live} of {total} enabled pools are available"),
+        };
+        if row.head.live.is_empty() && wide_ip.last_resort.and_then(enabled).is_some_and(|head| !head.live.is_empty()) {
+            reason.push_str("; the last resort pool is");
+        }
+        if row.head.enabled != Enabled::Enabled {
+            reason = format!("{}; {reason}", self.overrides.why_disabled(ObjectKind::WideIp, &wide_ip.full_name()));
+        }
+        Some(derived(row.head.availability, row.head.enabled, reason, row.head.since, None))
+    }
+
+    /// Makes the statuses of servers and datacenters anew that a change touches.
+    pub(super) fn refresh_servers(&mut self, table: &Table, changed: &Changed) {
+        let of_virtual_server = |&at: &usize| self.model.virtual_servers.get(at).map(|one| index(one.server.0));
+        let touched = changed.virtual_servers.iter().chain(&changed.measured);
+        let mut servers: BTreeSet<usize> = touched.filter_map(of_virtual_server).collect();
+        for (kind, name) in &changed.objects {
+            let is_named = |server: &Server| match kind {
+                ObjectKind::Server => *server.name == **name,
+                ObjectKind::Datacenter => {
+                    self.model.datacenter(server.datacenter).is_some_and(|datacenter| *datacenter.name == **name)
+                }
+                _ => false,
+            };
+            let named = self.model.servers.iter().enumerate().filter(|(_, server)| is_named(server));
+            servers.extend(named.map(|(at, _)| at));
+        }
+        let servers: Vec<usize> = servers.into_iter().collect();
+        let new = self.servers.with(&servers, |at, old, _| self.make_server(table, at, old.head.as_ref()));
+        self.servers = new;
+        let datacenter_of = |&at: &usize| self.model.servers.get(at).map(|server| index(server.datacenter.0));
+        let datacenters: BTreeSet<usize> = servers.iter().filter_map(datacenter_of).collect();
+        let datacenters: Vec<usize> = datacenters.into_iter().collect();
+        let new = self.datacenters.with(&datacenters, |at, old, _| self.make_datacenter(at, old.head.as_ref()));
+        self.datacenters = new;
+    }
+
+    pub(super) fn make_server(&self, table: &Table, at: usize, before: Option<&Status>) -> Option<Status> {
+        let server = self.model.servers.get(at)?;
+        let of_server = self.layout.virtual_servers_of_server.of(at);
+        let views = || of_server.iter().filter_map(|&one| self.virtual_servers.get(index(one))?.head.as_ref());
+        let tally = Tally::of(views().map(|view| view.status.availability));
+        let link = table.link(at);
+        let mut reason = format!("{} of {} virtual servers available", tally.available, tally.total());
+        let availability = match (tally.total(), link.map(|link| &link.state)) {
+            (0, Some(Ok(()))) => Availability::Available,
+            (0, _) => Availability::Unknown,
+            _ => tally.availability(1),
+        };
+        match link.map(|link| &link.state) {
+            Some(Ok(())) => reason.push_str("; agent connected"),
+            Some(Err(error)) => reason.push_str(&format!("; agent unreachable: {error}")),
+            None if server.agent.is_some() => reason.push_str("; agent not reached yet"),
+            None => {}
+        }
+        let (enabled, why) = self.enabled_of_server(server);
+        let reason = why.map_or_else(|| reason.clone(), |why| format!("{why}; {reason}"));
+        let reported = views().filter_map(|view| view.status.reported).max();
+        Some(since_change(derived(availability, enabled, reason, self.now, reported), before))
+    }
+
+    fn enabled_of_server(&self, server: &Server) -> (Enabled, Option<String>) {
+        if !self.overrides.is_wanted(ObjectKind::Server, &server.name, server.enabled) {
+            return (Enabled::Disabled, Some(self.overrides.why_disabled(ObjectKind::Server, &server.name)));
+        }
+        let Some(datacenter) = self.model.datacenter(server.datacenter) else { return (Enabled::Enabled, None) };
+        if self.is_wanted(datacenter) {
+            return (Enabled::Enabled, None);
+        }
+        let why = self.overrides.why_disabled(ObjectKind::Datacenter, &datacenter.name);
+        (Enabled::DisabledByParent, Some(format!("datacenter {} is {why}", datacenter.name)))
+    }
+
+    fn is_wanted(&self, datacenter: &Datacenter) -> bool {
+        self.overrides.is_wanted(ObjectKind::Datacenter, &datacenter.name, datacenter.enabled)
+    }
+
+    pub(super) fn make_datacenter(&self, at: usize, before: Option<&Status>) -> Option<Status> {
+        let datacenter = self.model.datacenters.get(at)?;
+        let of_datacenter = self.layout.servers_of_datacenter.of(at);
+        let statuses = || of_datacenter.iter().filter_map(|&server| self.servers.get(index(server))?.head.as_ref());
+        let tally = Tally::of(statuses().map(|status| status.availability));
+        let reason = format!("{} of {} servers available", tally.available, tally.total());
+        let availability = if tally.total() == 0 { Availability::Unknown } else { tally.availability(1) };
+        let (enabled, reason) = if self.is_wanted(datacenter) {
+            (Enabled::Enabled, reason)
+        } else {
+            let why = self.overrides.why_disabled(ObjectKind::Datacenter, &datacenter.name);
+            (Enabled::Disabled, format!("{why}; {reason}"))
+        };
+        let reported = statuses().filter_map(|status| status.reported).max();
+        Some(since_change(derived(availability, enabled, reason, self.now, reported), before))
+    }
+}
+
+fn derived(
+    availability: Availability,
+    enabled: Enabled,
+    reason: String,
+    since: Moment,
+    reported: Option<Moment>,
+) -> Status {
+    Status { availability, enabled, reason: Arc::from(reason), source: Source::Derived, since, reported }
+}
+
+/// Keeps the moment of the last change where nothing changed now.
+fn since_change(mut status: Status, before: Option<&Status>) -> Status {
+    if let Some(before) = before
+        && before.availability == status.availability
+        && before.enabled == status.enabled
+    {
+        status.since = before.since;
+    }
+    status
+}
