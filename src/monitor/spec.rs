@@ -22,6 +22,13 @@ pub struct Monitor {
     pub port: Option<u16>,
 }
 
+impl Monitor {
+    /// Whether its probes verify certificates, and so need to know whom to trust.
+    pub fn verifies(&self) -> bool {
+        matches!(&self.probe, Probe::Http { tls: Some(tls), .. } if tls.verify)
+    }
+}
+
 /// What one probe does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Probe {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Finds a Debian program that a test needs. When it is absent the test skips, unless `FAIRLEAD_REQUIRE_TOOLS=1` makes
 /// that a failure.
-pub fn tool(name: &str) -> Option<PathBuf> {
+pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from));
     let found = folders.map(|folder| folder.join(name)).find(|file| is_program(file));
