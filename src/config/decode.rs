@@ -357,3 +357,53 @@ impl<'de> de::MapAccess<'de> for Entries<'_, '_> {
         self.pass.child(&place, || seed.deserialize(decoder))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::testing::{check, load_text};
+
+    #[test]
+    fn values_of_the_wrong_form_say_what_is_wanted() {
+        check("watch: yes", "2:8: watch: `yes` is not true or false");
+        check(
+            "listeners: [{address: 0.0.0.0, port: 70000}]",
+            "2:38: listeners[0].port: 70000 is not a number from 0 to 65535",
+        );
+        check("listeners: {port: 53}", "2:12: listeners: expected a list, found a map");
+        check("admin: 127.0.0.1:80", "2:8: admin: expected a map, found `127.0.0.1:80`");
+        check(
+            "unmatched: drpo",
+            "2:12: unmatched: `drpo` is not one of `nxdomain`, `refused`, `drop`; did you mean `drop`?",
+        );
+        check(
+            "ready_timeout: 30",
+            "2:16: ready_timeout: `30` is not a duration such as `5s`, `2m` or `500ms`: write the unit, `30s` for seconds",
+        );
+        check(
+            "ready_timeout: [1]",
+            "2:16: ready_timeout: expected a duration such as `5s`, `2m` or `500ms`, found a list",
+        );
+        check("state: {}", "2:8: state: expected a text, found a map");
+        check("datacenters: {a: 5}", "2:18: datacenters.a: expected a map, found `5`");
+        check("servers: {a: {}}", "2:11: servers.a: `datacenter` is missing");
+    }
+
+    #[test]
+    fn several_mistakes_in_one_object_are_all_shown() {
+        let text =
+            "node: ns1\npools:\n  web:\n    type: B\n    tll: 5\n    max_answers: -1\n    members: [{ratio: x}]\n";
+        let expected = [
+            "4:11: pools.web.type: `B` is not one of `A`, `AAAA`, `CNAME`",
+            "5:5: pools.web.tll: unknown key; did you mean `ttl`?",
+            "6:18: pools.web.max_answers: -1 is not a number from 0 to 65535",
+            "7:23: pools.web.members[0].ratio: x is not a number from 0 to 65535",
+        ];
+        assert_eq!(load_text(text).unwrap_err(), expected);
+    }
+
+    #[test]
+    fn nothing_written_is_nothing_given() {
+        assert!(load_text("node: ns1\npools:\nadmin:\nlisteners: ~\ndatacenters: {a:, b: ~}\n").is_ok());
+        check("wide_ips: [~]", "2:12: wide_ips[0]: `name` is missing");
+    }
+}

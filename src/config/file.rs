@@ -4,7 +4,7 @@
 
 pub(crate) use super::file_agent::{Agent, Haproxy, StaticSource};
 pub(crate) use super::file_monitor::{Method, Monitor, MonitorType};
-pub(crate) use super::file_node::{Admin, Node, TcpLimits, Unmatched, Zone};
+pub(crate) use super::file_node::{Admin, Node, Soa, TcpLimits, Unmatched, Zone, ZoneSettings};
 pub(crate) use super::file_steering::{
     Datacenter, Discovery, Member, OnUnknown, Pool, PoolMethod, PoolReference, PoolType, Server, VirtualServer,
     WhenAllDown, WideIp, WideIpMethod,

@@ -124,7 +124,6 @@ pub(crate) enum Unmatched {
 /// A static zone.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "zone files are read in the next change")]
 pub(crate) struct Zone {
     /// The zone's name.
     pub(crate) name: Written<Name>,
@@ -134,10 +133,19 @@ pub(crate) struct Zone {
     pub(crate) soa: Option<Soa>,
 }
 
+/// What a zone file in YAML says of itself, under the key `$zone`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ZoneSettings {
+    /// The SOA.
+    pub(crate) soa: Option<Soa>,
+    /// The TTL of records that give none. Default: 1h.
+    pub(crate) default_ttl: Option<Written<Seconds>>,
+}
+
 /// The fields of an SOA record.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "zone files are read in the next change")]
 pub(crate) struct Soa {
     /// The primary name server (MNAME). Default: the first name server at the apex.
     #[serde(alias = "primary")]

@@ -95,13 +95,12 @@ pub(crate) struct Pool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 pub(crate) enum PoolType {
     /// IPv4 addresses.
-    #[serde(alias = "a")]
     A,
     /// IPv6 addresses.
-    #[serde(rename = "AAAA", alias = "aaaa")]
+    #[serde(rename = "AAAA")]
     Aaaa,
     /// Other names.
-    #[serde(rename = "CNAME", alias = "cname")]
+    #[serde(rename = "CNAME")]
     Cname,
 }
 

@@ -69,6 +69,17 @@ impl Issues {
         self.warnings.borrow_mut().push(issue);
     }
 
+    /// Reports what works but is probably not meant, in a file that has no paths.
+    pub(crate) fn warn_in_text(&self, position: Position, message: impl Into<String>) {
+        let issue = Issue { position: Some(position), path: String::new(), message: message.into(), suggestion: None };
+        self.warnings.borrow_mut().push(issue);
+    }
+
+    /// How many errors there are so far.
+    pub(crate) fn error_count(&self) -> usize {
+        self.errors.borrow().len()
+    }
+
     /// Remembers that part of the configuration could not be read at all.
     pub(crate) fn mark_incomplete(&self) {
         self.incomplete.set(true);
@@ -272,7 +283,8 @@ pub struct Warnings {
 
 /// The candidate that is nearest to what was written, when one is near enough to be meant.
 pub(crate) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let limit = (written.chars().count() / 3).clamp(1, 4);
+    let length = written.chars().count();
+    let limit = (length / 3).clamp(1, 4).min(length.saturating_sub(1));
     let lower = written.to_lowercase();
     candidates
         .into_iter()

@@ -70,6 +70,8 @@ pub(crate) const YAML_DEPTH_MAX: usize = 64;
 pub(crate) const YAML_ALIASED_NODES_MAX: u64 = 1_000_000;
 /// The largest file of the configuration, in bytes; zone files have a limit of their own.
 pub(crate) const CONFIGURATION_FILE_BYTES_MAX: u64 = 64 << 20;
+/// The largest zone file, in bytes.
+pub(crate) const ZONE_FILE_BYTES_MAX: u64 = 1 << 30;
 /// The largest certificate file, in bytes.
 pub(crate) const PEM_FILE_BYTES_MAX: u64 = 1 << 20;
 /// The largest location database, in bytes; the largest on sale are about a tenth of it.
@@ -172,6 +174,17 @@ pub(crate) const MONITOR_FALL: Limit<u32> =
 /// How often an agent reads HAProxy.
 pub(crate) const HAPROXY_INTERVAL: Limit<Duration> =
     Limit { default: seconds(1), min: millis(100), max: seconds(60), reason: "a dead backend must be seen in time" };
+
+/// The SOA timers given to a zone that has none, in seconds: refresh, retry, expire, minimum.
+pub(crate) const SOA_REFRESH: Limit<u32> = ttl(3600);
+/// See [`SOA_REFRESH`].
+pub(crate) const SOA_RETRY: Limit<u32> = ttl(600);
+/// See [`SOA_REFRESH`].
+pub(crate) const SOA_EXPIRE: Limit<u32> = ttl(604_800);
+/// See [`SOA_REFRESH`].
+pub(crate) const SOA_MINIMUM: Limit<u32> = ttl(300);
+/// The TTL of records that give none, in seconds; octoDNS's default.
+pub(crate) const ZONE_TTL: Limit<u32> = ttl(3600);
 
 const fn ttl(default: u32) -> Limit<u32> {
     Limit { default, min: 0, max: 2_147_483_647, reason: "a TTL has 31 bits (RFC 2181 §8)" }

@@ -30,6 +30,8 @@ mod topology;
 mod values;
 mod wide_ips;
 mod yaml;
+mod zone_master;
+mod zone_yaml;
 mod zones;
 
 pub use issues::{LoadErrors, Problem, Warnings};

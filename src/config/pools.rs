@@ -238,3 +238,44 @@ fn address_target(
     }
     Some(MemberTarget::VirtualServer(id))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::testing::{check, load_text};
+    use crate::wideip::PoolMethod;
+
+    #[test]
+    fn methods_have_a_short_and_a_full_form() {
+        let methods = |text: &str| {
+            let config = load_text(&format!("node: n\npools: {{p: {{type: A, members: [], {text}}}}}")).unwrap();
+            let pool = &config.model.pools[0];
+            [pool.preferred, pool.alternate, pool.fallback]
+        };
+        let default = [PoolMethod::RoundRobin, PoolMethod::RoundRobin, PoolMethod::None];
+        assert_eq!(methods("ttl: 5"), default);
+        assert_eq!(methods("load_balancing: ratio"), [PoolMethod::Ratio, default[1], default[2]]);
+        let full = "load_balancing: {preferred: topology, alternate: none, fallback: return-to-dns}";
+        assert_eq!(methods(full), [PoolMethod::Topology, PoolMethod::None, PoolMethod::ReturnToDns]);
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        let pool =
+            |text: &str, expected: &str| check(&format!("pools: {{p: {{type: A, members: [], {text}}}}}"), expected);
+        pool("max_answers: 0", "2:48: pools.p.max_answers: 0 is not from 1 to 500: more do not fit in a message");
+        pool(
+            "ttl: 3000000000",
+            "2:40: pools.p.ttl: 3000000000 is not from 0 to 2147483647: a TTL has 31 bits (RFC 2181 §8)",
+        );
+        pool("load_balancing: none", "2:51: pools.p.load_balancing: `none` cannot be the preferred method");
+        pool(
+            "load_balancing: fallback-ip",
+            "2:51: pools.p.load_balancing: the method `fallback-ip` needs `fallback_ip`",
+        );
+        pool(
+            "load_balancing: {fallbck: none}",
+            "2:52: pools.p.load_balancing.fallbck: unknown key; did you mean `fallback`?",
+        );
+        pool("fallback_ip: '::1'", "2:48: pools.p.fallback_ip: ::1 is no answer of type A");
+    }
+}

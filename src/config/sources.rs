@@ -15,13 +15,21 @@ use super::yaml;
 pub(crate) struct Reader<'a> {
     pub(crate) issues: &'a Issues,
     pub(crate) sources: &'a Sources,
+    /// The configuration's folder, or the folder of its file.
+    folder: PathBuf,
     opened: RefCell<Vec<PathBuf>>,
 }
 
 impl<'a> Reader<'a> {
-    /// A reader that has opened nothing.
-    pub(crate) fn new(issues: &'a Issues, sources: &'a Sources) -> Self {
-        Self { issues, sources, opened: RefCell::default() }
+    /// A reader of the configuration at `path` that has opened nothing.
+    pub(crate) fn new(path: &Path, issues: &'a Issues, sources: &'a Sources) -> Self {
+        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+        Self { issues, sources, folder: folder.to_owned(), opened: RefCell::default() }
+    }
+
+    /// The configuration's folder, or the folder of its file.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The text of the file that is written at `place`, with its path.
@@ -42,6 +50,14 @@ impl<'a> Reader<'a> {
     pub(crate) fn open(&self, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
         self.opened.borrow_mut().push(path.to_owned());
         read(path, bytes_max)
+    }
+
+    /// When a file was last changed, in seconds since 1970.
+    pub(crate) fn modified(&self, path: &Path) -> Option<u32> {
+        let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()?;
+        let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
+        // RFC 1982: a serial number is taken modulo 2^32.
+        u32::try_from(since.as_secs() & u64::from(u32::MAX)).ok()
     }
 
     /// Every file that was opened, or would have been had it been there.

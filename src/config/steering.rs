@@ -208,3 +208,92 @@ impl<'a> Steering<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::config::testing::{check, load_text};
+    use crate::wideip::VirtualServerId;
+
+    /// A site, a monitor, a host and a load balancer with an agent.
+    const BASE: &str = "datacenters: {dc: {}}\nmonitors: {web: {type: tcp}, slow: {type: tcp, interval: 1m}}\nservers:\n  \
+        host: {datacenter: dc, monitors: web, virtual_servers: {www: {address: 192.0.2.1, port: 80}, six: {address: '2001:db8::1', port: 80}}}\n  \
+        lb: {datacenter: dc, agent: '192.0.2.9:4353', virtual_servers: {app: {}}}\n";
+
+    #[test]
+    fn references_to_nothing_say_what_was_meant() {
+        let pool = |member: &str, expected: &str| {
+            check(&format!("{BASE}pools: {{p: {{type: A, members: [{member}]}}}}"), expected)
+        };
+        pool(
+            "host/wwww",
+            "7:32: pools.p.members[0]: the server `host` has no virtual server `wwww`, and no agent that could discover it; did you mean `host/www`?",
+        );
+        pool("hots/www", "7:32: pools.p.members[0]: there is no server `hots`; did you mean `host/www`?");
+        pool(
+            "{virtual_server: www}",
+            "7:49: pools.p.members[0].virtual_server: `www` is not `server/virtual-server`; did you mean `host/www`?",
+        );
+        pool("host/six", "7:32: pools.p.members[0]: its address 2001:db8::1 is no answer of type A");
+        pool("host/www, host/www", "7:42: pools.p.members[1]: the pool has this member twice: give one a higher ratio");
+        pool("{ratio: 1}", "7:32: pools.p.members[0]: `virtual_server` is missing");
+        pool(
+            "{name: a.example.}",
+            "7:33: pools.p.members[0].name: only a pool of type CNAME answers with names; in one of type A write `virtual_server`",
+        );
+        check("servers: {a: {datacenter: x}}", "2:27: servers.a.datacenter: there is no datacenter `x`");
+        check(
+            "datacenters: {dc: {}}\nservers: {a: {datacenter: dd}}",
+            "3:27: servers.a.datacenter: there is no datacenter `dd`; did you mean `dc`?",
+        );
+        check(
+            "datacenters: {dc: {}}\nservers: {a: {datacenter: dc, monitors: [webb]}}",
+            "3:42: servers.a.monitors[0]: there is no monitor `webb`",
+        );
+    }
+
+    #[test]
+    fn a_virtual_server_without_an_address_needs_an_agent() {
+        let server = |text: &str, expected: &str| {
+            check(
+                &format!(
+                    "datacenters: {{dc: {{}}}}\nmonitors: {{web: {{type: tcp}}}}\nservers: {{s: {{datacenter: dc, {text}}}}}"
+                ),
+                expected,
+            )
+        };
+        server("virtual_servers: {v: {address: 192.0.2.1}}", "4:49: servers.s.virtual_servers.v: `port` is missing");
+        server("virtual_servers: {v: {port: 1}}", "4:49: servers.s.virtual_servers.v: `address` is missing");
+        server("discovery: enabled", "4:42: servers.s.discovery: only an agent discovers: `agent` is missing");
+        server(
+            "agent: '192.0.2.1:1', virtual_servers: {v: {monitors: web}}",
+            "4:71: servers.s.virtual_servers.v: a monitor needs an address to probe: write `address` and `port`, or `monitors: []` to believe the agent",
+        );
+        server(
+            "virtual_servers: {'a/b': {address: 192.0.2.1, port: 1}}",
+            "4:49: servers.s.virtual_servers.a/b: '/' cannot stand in a name: letters, digits, `-`, `_`, `.` and `:` can",
+        );
+    }
+
+    #[test]
+    fn monitors_are_inherited_until_a_virtual_server_names_its_own() {
+        let text = format!("node: n\n{BASE}").replace(
+            "port: 80}, six: {",
+            "port: 80}, own: {address: 192.0.2.2, port: 1, monitors: [slow]}, none: {monitors: [], ",
+        );
+        let config = load_text(&text).unwrap();
+        let watched = |id: u32| config.monitors.iter().find(|(found, _)| *found == VirtualServerId(id));
+        assert_eq!(&*watched(0).unwrap().1[0].name, "web");
+        assert_eq!(watched(1).unwrap().1[0].interval, Duration::from_secs(60));
+        assert!(watched(2).is_none());
+        assert_eq!(config.model.virtual_servers[1].monitors, 1);
+    }
+
+    #[test]
+    fn a_wrong_server_is_no_second_error_where_it_is_named() {
+        let text = "datacenters: {dc: {}}\nservers: {a: {datacenter: dc, agnt: '1.1.1.1:1', virtual_servers: {v: {address: x, port: 1}}}}\npools: {p: {type: A, members: [a/v]}}\n";
+        let errors = load_text(&format!("node: n\n{text}")).unwrap_err();
+        assert_eq!(errors.len(), 2, "{errors:?}");
+    }
+}

@@ -196,7 +196,7 @@ impl Resolver<'_, '_> {
 fn check_targets(written: &file::Node, root: &Place<'_>, steering: &Steering<'_>, issues: &Issues) {
     let graph = Graph::new(steering);
     for (index, name, pool) in written.pools.iter() {
-        let Some(pool) = pool else { continue };
+        let Some(pool) = pool.filter(|pool| pool.record_type == file::PoolType::Cname) else { continue };
         let place = root.field("pools").entry(index).field("members");
         for (item, member) in pool.members.iter() {
             let TextOr::Map(file::Member { name: Some(target), static_target, .. }) = member else { continue };
@@ -301,4 +301,100 @@ fn fits(pattern: &[u8], name: &[u8]) -> bool {
         }
     }
     pattern.get(p..).is_some_and(|rest| rest.iter().all(|octet| *octet == b'*'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::{check, load_text};
+
+    const BASE: &str = "datacenters: {dc: {}}\nservers: {s: {datacenter: dc, virtual_servers: {four: {address: 192.0.2.1, port: 80}, six: {address: '2001:db8::1', port: 80}}}}\n\
+        pools:\n  four: {type: A, members: [s/four]}\n  six: {type: AAAA, members: [s/six]}\n  away: {type: CNAME, members: [{name: cdn.example.net., static_target: true}]}\n";
+
+    #[test]
+    fn wide_ips_that_contradict_are_refused() {
+        let wide_ips = |text: &str, expected: &str| check(&format!("{BASE}wide_ips: [{text}]"), expected);
+        wide_ips(
+            "{name: a.example., type: AAAA, pools: [four]}",
+            "8:51: wide_ips[0].pools[0]: the pool `four` answers A; a wide IP of type AAAA takes pools of type AAAA or CNAME",
+        );
+        wide_ips(
+            "{name: a.example., type: A, pools: [for]}",
+            "8:48: wide_ips[0].pools[0]: there is no pool `for`; did you mean `four`?",
+        );
+        wide_ips(
+            "{name: a.example., type: A, pools: [four, {pool: four}]}",
+            "8:54: wide_ips[0].pools[1]: the wide IP has this pool twice: give one a higher ratio",
+        );
+        wide_ips(
+            "{name: a.example., type: A, pools: [four], last_resort: six}",
+            "8:68: wide_ips[0].last_resort: the pool `six` answers AAAA; a wide IP of type A takes pools of type A or CNAME",
+        );
+        wide_ips(
+            "{name: a..b, type: A, pools: [four]}",
+            "8:19: wide_ips[0].name: `a..b` is not a domain name: empty label: two dots in a row, or a dot at the start",
+        );
+        wide_ips(
+            "{name: a.example., type: A, pools: [four], persist_cidr_ipv4: 33}",
+            "8:74: wide_ips[0].persist_cidr_ipv4: 33 is not from 0 to 32: an IPv4 address has 32 bits",
+        );
+        wide_ips(
+            "{name: a.example., type: A, pools: [four], when_all_down: {fallback_ip: '::1'}}",
+            "8:84: wide_ips[0].when_all_down.fallback_ip: ::1 is no answer of type A",
+        );
+    }
+
+    #[test]
+    fn a_name_and_type_belong_to_one_wide_ip() {
+        let twice = "{name: a.example., type: A, pools: [four]}, {name: A.example, type: A, pools: [four]}";
+        let text = format!("node: n\n{BASE}wide_ips: [{twice}]");
+        let errors = load_text(&text).unwrap_err();
+        assert!(
+            errors[0].starts_with("8:63: wide_ips[1].name: the name A.example. of type A is taken in "),
+            "{errors:?}"
+        );
+        assert!(errors[0].ends_with("8:19"), "{errors:?}");
+        let alias = "{name: a.example., type: A, pools: [four], aliases: b.example}, {name: b.example., type: A, pools: [four]}";
+        assert_eq!(load_text(&format!("node: n\n{BASE}wide_ips: [{alias}]")).unwrap_err().len(), 1);
+        let types = "{name: a.example., type: A, pools: [four], aliases: [b.example]}, {name: a.example., type: AAAA, pools: [six], aliases: [b.example]}";
+        assert!(load_text(&format!("node: n\n{BASE}wide_ips: [{types}]")).is_ok());
+    }
+
+    #[test]
+    fn cname_targets_exist_and_come_to_an_end() {
+        let pools = |text: &str, expected: &str| {
+            let wide_ips =
+                "wide_ips: [{name: a.example., type: A, pools: [p]}, {name: '*.b.example.', type: A, pools: [q]}]";
+            check(&format!("{BASE}  {text}\n{wide_ips}"), expected);
+        };
+        let q = "q: {type: CNAME, members: [{name: t.example., static_target: true}]}";
+        pools(
+            &format!("p: {{type: CNAME, members: [{{name: c.example.}}]}}\n  {q}"),
+            "8:37: pools.p.members[0].name: there is no wide IP c.example.; with `static_target: true` the name is taken as available; did you mean `a.example.`?",
+        );
+        pools(
+            &format!("p: {{type: CNAME, members: [{{name: a.example.}}]}}\n  {q}"),
+            "8:37: pools.p.members[0].name: following a.example. leads back to the pool `p`",
+        );
+        let both = format!(
+            "node: n\n{BASE}  p: {{type: CNAME, members: [{{name: x.b.example.}}]}}\n  q: {{type: CNAME, members: [{{name: a.example.}}]}}\nwide_ips: [{{name: a.example., type: A, pools: [p]}}, {{name: '*.b.example.', type: A, pools: [q]}}]"
+        );
+        assert_eq!(load_text(&both).unwrap_err().len(), 2);
+    }
+
+    #[test]
+    fn patterns_fit_as_in_gtm() {
+        let rows: [(&str, &str, bool); 7] = [
+            ("*.example.", "www.example.", true),
+            ("*.example.", "a.b.example.", true),
+            ("*.example.", "example.", false),
+            ("w?w.example.", "wow.example.", true),
+            ("w?w.example.", "w.w.example.", false),
+            ("*a*b*", "xxaxxbxx", true),
+            ("*a*b", "xaxbx", false),
+        ];
+        for (pattern, name, expected) in rows {
+            assert_eq!(fits(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
+        }
+    }
 }

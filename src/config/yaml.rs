@@ -239,3 +239,76 @@ impl<'a> Composer<'a> {
 fn number(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::config::testing::{check, folder, load_text};
+
+    #[test]
+    fn text_that_is_no_yaml_is_placed() {
+        check("listeners: [", "2:12: not YAML: unclosed bracket '['");
+    }
+
+    #[test]
+    fn a_key_is_written_once() {
+        check("chaos: {id: a, id: b}", "2:16: the key `id` is written twice, first in line 2");
+    }
+
+    #[test]
+    fn aliases_and_merge_keys_are_followed() {
+        let text = "node: ns1\nmonitors:\n  a: &a {type: http, interval: 10s}\n  b: {<<: *a, path: /b}\n  c: *a\n";
+        assert!(load_text(text).is_ok());
+        check("chaos: {<<: 1}", "2:13: `<<` takes a map or a list of maps, not `1`");
+    }
+
+    #[test]
+    fn aliases_cannot_unfold_without_end() {
+        let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..10 {
+            let items = vec![format!("*a{}", level - 1); 10].join(", ");
+            text.push_str(&format!("a{level}: &a{level} [{items}]\n"));
+        }
+        check(&text, "7:45: aliases unfold into more than 1000000 values or 64 levels");
+        let mut deep = "d0: &d0 [x]\n".to_owned();
+        for level in 1..70 {
+            deep.push_str(&format!("d{level}: &d{level} [*d{}]\n", level - 1));
+        }
+        check(&deep, "65:12: aliases unfold into more than 1000000 values or 64 levels");
+        check("chaos: &c {id: *c}", "2:16: an alias inside the value it stands for");
+    }
+
+    #[test]
+    fn deep_nesting_is_refused() {
+        let text = format!("node: {}{}", "[".repeat(5000), "]".repeat(5000));
+        let errors = load_text(&text).unwrap_err();
+        assert!(errors[0].starts_with("1:71: not YAML: "), "{errors:?}");
+    }
+
+    #[test]
+    fn one_file_holds_one_document_of_plain_keys_and_tags() {
+        check("---\na: b", "2:1: a second document in one file: write it to a file of its own");
+        check("? [a]\n: b", "2:3: a key must be a text, not a list");
+        check("chaos: !secret {id: a}", "2:16: the tag `!secret` means nothing here");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+        /// Whatever is written, nothing panics, and every error stands inside the file.
+        #[test]
+        fn errors_stand_inside_the_file(text in "([a-z_]{1,8}: |- |[\\[\\]{},:&*!|>'\"#\n -]|[a-z0-9]{1,4}|\u{fe}|\t|\r|node: ns1\n|pools:\n){0,40}") {
+            let folder = folder(&[("a.yaml", &text)]);
+            let Err(errors) = crate::config::load(&folder.path().join("a.yaml"), 0) else { return Ok(()) };
+            let lines: Vec<&str> = text.lines().collect();
+            for problem in &errors.problems {
+                let line = usize::try_from(problem.line).unwrap();
+                prop_assert!(line >= 1 && line <= lines.len().max(1), "{problem}");
+                let length = lines.get(line - 1).map_or(0, |line| line.chars().count());
+                prop_assert!((1..=length + 1).contains(&usize::try_from(problem.column).unwrap()), "{problem}");
+            }
+            prop_assert!(!errors.problems.is_empty());
+        }
+    }
+}

@@ -1,13 +1,279 @@
-//! Zones: the files that are named → compiled zones.
+//! Zones: the files that are named → compiled zones, each held against the rules every zone must keep.
 
-use crate::zone::Zone;
+use std::collections::HashMap;
+use std::path::Path;
+use std::rc::Rc;
+
+use crate::wire::{Name, RecordType};
+use crate::zone::check::{self, Severity};
+use crate::zone::{Zone, ZoneBuilder};
 
 use super::collections::List;
-use super::file;
+use super::file::{self, Soa};
+use super::limits;
 use super::node::Place;
-use super::sources::Reader;
+use super::resolve::{mailbox, value};
+use super::sources::{Reader, is_yaml, show_io};
+use super::zone_master::Master;
+use super::{yaml, zone_yaml};
 
 /// The zones of the list at `place`.
-pub(crate) fn resolve(_written: &List<file::Zone>, _place: &Place<'_>, _reader: &Reader<'_>, _seed: u64) -> Vec<Zone> {
-    Vec::new()
+pub(crate) fn resolve(written: &List<file::Zone>, place: &Place<'_>, reader: &Reader<'_>, seed: u64) -> Vec<Zone> {
+    let mut zones = Vec::new();
+    let mut taken: HashMap<String, super::node::Position> = HashMap::new();
+    for (index, zone) in written.iter() {
+        let place = place.item(index);
+        let name = place.field("name");
+        let first = taken.insert(zone.name.0.to_lowercase().to_string(), name.position());
+        if let Some(first) = first {
+            let message = format!("the zone {} is also in {}", zone.name.0, reader.sources.show(first));
+            reader.issues.error(&name, message);
+        }
+        zones.extend(load(zone, &place, reader, seed));
+    }
+    zones
+}
+
+fn load(written: &file::Zone, place: &Place<'_>, reader: &Reader<'_>, seed: u64) -> Option<Zone> {
+    let file = place.field("file");
+    let (path, bytes) = reader.bytes(&written.file, &file, limits::ZONE_FILE_BYTES_MAX);
+    let bytes = bytes.map_err(|error| {
+        reader.issues.error(&file, format!("cannot read {}: {}", path.display(), show_io(&error)));
+    });
+    let loader = Loader { written, place, path: &path, reader, seed };
+    if is_yaml(&path) { loader.yaml(bytes.ok()?) } else { loader.master(&bytes.ok()?) }
+}
+
+/// One zone while it is read.
+struct Loader<'l> {
+    written: &'l file::Zone,
+    /// The zone's entry in the configuration.
+    place: &'l Place<'l>,
+    path: &'l Path,
+    reader: &'l Reader<'l>,
+    seed: u64,
+}
+
+impl Loader<'_> {
+    fn apex(&self) -> &Name {
+        &self.written.name.0
+    }
+
+    fn yaml(&self, bytes: Vec<u8>) -> Option<Zone> {
+        let issues = self.reader.issues;
+        let text: Rc<str> = match String::from_utf8(bytes) {
+            Ok(text) => text.into(),
+            Err(_) => {
+                issues.error(&self.place.field("file"), format!("{} is not UTF-8", self.path.display()));
+                return None;
+            }
+        };
+        let file = self.reader.sources.add(self.path, Rc::clone(&text));
+        let tree = yaml::parse(file, &text, issues)?;
+        let root = Place::root(&tree);
+        let errors_before = issues.error_count();
+        let mut builder = ZoneBuilder::new(self.apex(), self.seed);
+        let read = zone_yaml::read(&root, self.apex(), &mut builder, issues);
+        let settings = root.field(zone_yaml::SETTINGS).field("soa");
+        let (soa, place) = match (&read.soa, &self.written.soa) {
+            (Some(soa), None) => (Some(soa), settings),
+            (None, soa) => (soa.as_ref(), self.place.field("soa")),
+            (Some(soa), Some(_)) => {
+                issues.error_at_key(&self.place.field("soa"), "the zone file has an SOA too: write it in one place");
+                (Some(soa), settings)
+            }
+        };
+        self.add_soa(soa, &place, read.default_ttl, &mut builder);
+        let zone = builder.finish();
+        for problem in self.check(&zone, errors_before) {
+            let place = zone_yaml::locate(&root, self.apex(), &problem.name, problem.record_type);
+            match problem.severity {
+                Severity::Error => issues.error_at_key(&place, problem.reason),
+                Severity::Warning => issues.warn(&place, problem.reason),
+            }
+        }
+        Some(zone)
+    }
+
+    fn master(&self, text: &[u8]) -> Option<Zone> {
+        if self.written.soa.is_some() {
+            let message = "a master file has its SOA among its records; only one in YAML may go without";
+            self.reader.issues.error_at_key(&self.place.field("soa"), message);
+        }
+        Master::new(self.path, self.apex(), self.reader).load(text, self.seed)
+    }
+
+    /// What breaks the rules of zones. Of a zone that lacks records because these are wrong, only what does not follow
+    /// from that.
+    fn check(&self, zone: &Zone, errors_before: usize) -> Vec<check::Problem> {
+        let is_whole = self.reader.issues.error_count() == errors_before;
+        let mut problems = check::check(zone);
+        problems.retain(|problem| is_whole || problem.severity == Severity::Error && problem.record_type.is_some());
+        if zone.apex_rrset(RecordType::SOA).is_none()
+            && let Some(problem) = problems.iter_mut().find(|problem| problem.reason.contains("SOA"))
+        {
+            problem.reason.push_str("; `soa: {}` beside `file` in the configuration makes one");
+        }
+        problems
+    }
+
+    /// Adds the SOA that is written outside the records.
+    fn add_soa(&self, written: Option<&Soa>, place: &Place<'_>, default_ttl: u32, builder: &mut ZoneBuilder) {
+        let Some(soa) = written else { return };
+        let issues = self.reader.issues;
+        if builder.rrset(self.apex(), RecordType::SOA).is_some() {
+            return issues.error_at_key(place, "the zone has an SOA among its records too: write it in one place");
+        }
+        let field =
+            |limit: limits::Limit<u32>, written: Option<super::values::Written<super::values::Seconds>>, key| {
+                limit.take(value(written).map(|seconds| seconds.0), &place.field(key), issues)
+            };
+        let name_server = builder.rrset(self.apex(), RecordType::NS);
+        let name_server = name_server.and_then(|rrset| Name::from_wire(rrset.first()).ok());
+        let mname = soa.mname.as_ref().map(|name| name.0.clone()).or(name_server);
+        let rname = match soa.rname.as_deref().map(mailbox) {
+            Some(Ok(name)) => Some(name),
+            Some(Err(why)) => return issues.error(&place.field("rname"), why),
+            None => self.apex().child(b"hostmaster").ok(),
+        };
+        let apex = self.apex().clone();
+        let mut rdata = mname.unwrap_or_else(|| apex.clone()).as_wire().to_vec();
+        rdata.extend_from_slice(rname.unwrap_or_else(|| apex.clone()).as_wire());
+        // A serial that grows with each change of the file, so that secondaries see it without anybody counting.
+        let serial = soa.serial.unwrap_or_else(|| self.reader.modified(self.path).unwrap_or(1));
+        rdata.extend_from_slice(&serial.to_be_bytes());
+        rdata.extend_from_slice(&field(limits::SOA_REFRESH, soa.refresh, "refresh").to_be_bytes());
+        rdata.extend_from_slice(&field(limits::SOA_RETRY, soa.retry, "retry").to_be_bytes());
+        rdata.extend_from_slice(&field(limits::SOA_EXPIRE, soa.expire, "expire").to_be_bytes());
+        rdata.extend_from_slice(&field(limits::SOA_MINIMUM, soa.minimum, "minimum").to_be_bytes());
+        let ttl = soa.ttl.map_or(default_ttl, |ttl| limits::ZONE_TTL.take(Some(ttl.0.0), &place.field("ttl"), issues));
+        if let Err(error) = builder.add(&apex, RecordType::SOA, ttl, &rdata) {
+            issues.error(place, error.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::testing::load_with;
+    use crate::wire::{NameKey, RecordType};
+    use crate::zone::rdata;
+
+    /// Loads `example.com.` from this text and gives the RRset as `ttl rdata; rdata`.
+    #[track_caller]
+    fn rrset(file: &str, text: &str, entry: &str, owner: &str, record_type: RecordType) -> Result<String, Vec<String>> {
+        let main = format!("node: ns1\nzones:\n  - {{name: example.com., file: {file}{entry}}}\n");
+        let config = load_with(&main, &[(file, text)])?;
+        let key = NameKey::new(&owner.parse().unwrap(), 1);
+        let rrset = config.zones[0].rrset(&key, record_type).expect("the RRset");
+        let texts: Vec<String> = rrset.rdatas().map(|data| rdata::to_text(record_type, data)).collect();
+        Ok(format!("{} {}", rrset.ttl, texts.join("; ")))
+    }
+
+    const OCTODNS: &str = "---\n'':\n  - octodns: {cloudflare: {proxied: true}}\n    type: A\n    values: [192.0.2.1, 192.0.2.2]\n  \
+        - type: NS\n    ttl: 300\n    values: [ns1.example.net., ns2.example.net.]\n  - type: MX\n    \
+        values:\n      - {exchange: mail.example.com., preference: 10}\n\
+        www:\n  type: CNAME\n  value: example.com.\n'*.wild':\n  ttl: 60\n  type: TXT\n  value: v=x\\; y\n\
+        svc:\n  type: HTTPS\n  value: {svcpriority: 1, targetname: ., svcparams: {alpn: [h2, h3]}}\n";
+
+    #[test]
+    fn files_of_octodns_load_unchanged() {
+        let check = |owner: &str, record_type, expected: &str| {
+            let found = rrset("zone.yaml", OCTODNS, ", soa: {serial: 7}", owner, record_type);
+            assert_eq!(found.as_deref(), Ok(expected));
+        };
+        check("example.com.", RecordType::A, "3600 192.0.2.1; 192.0.2.2");
+        check("example.com.", RecordType::NS, "300 ns1.example.net.; ns2.example.net.");
+        check("example.com.", RecordType::MX, "3600 10 mail.example.com.");
+        check("www.example.com.", RecordType::CNAME, "3600 example.com.");
+        check("*.wild.example.com.", RecordType::TXT, "60 \"v=x; y\"");
+        check("svc.example.com.", RecordType::HTTPS, "3600 1 . alpn=\"h2,h3\"");
+        let soa = "3600 ns1.example.net. hostmaster.example.com. 7 3600 600 604800 300";
+        check("example.com.", RecordType::SOA, soa);
+    }
+
+    #[test]
+    fn a_zone_file_brings_its_own_soa_and_default_ttl() {
+        let text = "$zone:\n  default_ttl: 5m\n  soa: {primary: ns1, contact: dns.admin@example.net, serial: 2}\n\
+                    '': {type: NS, value: ns1}\nns1: {type: A, value: 192.0.2.1}\n";
+        let text = text.replace("primary: ns1,", "primary: ns1.example.com.,");
+        let found = rrset("z.yaml", &text, "", "example.com.", RecordType::SOA);
+        let expected = "300 ns1.example.com. dns\\.admin.example.net. 2 3600 600 604800 300";
+        assert_eq!(found.as_deref(), Ok(expected));
+        assert_eq!(rrset("z.yaml", &text, "", "ns1.example.com.", RecordType::A).as_deref(), Ok("300 192.0.2.1"));
+    }
+
+    #[test]
+    fn a_master_file_loads_with_what_it_includes() {
+        let main = "node: ns1\nzones: [{name: example.com., file: zones/a.zone}]\n";
+        let zone = "$TTL 1h\n@ SOA ns hostmaster 1 1h 10m 7d 5m\n@ NS ns\n$INCLUDE hosts.inc\n";
+        let files = [("zones/a.zone", zone), ("zones/hosts.inc", "ns A 192.0.2.53\n")];
+        let config = load_with(main, &files).unwrap();
+        assert_eq!(config.zones[0].records(), 3);
+        assert_eq!(config.files.len(), 3);
+    }
+
+    #[test]
+    fn included_files_stay_in_the_folder() {
+        let main = "node: ns1\nzones: [{name: example.com., file: a.zone}]\n";
+        let zone = "$TTL 1h\n@ SOA ns hostmaster 1 1h 10m 7d 5m\n@ NS ns.example.net.\n$INCLUDE /etc/passwd\n";
+        let errors = load_with(main, &[("a.zone", zone)]).unwrap_err();
+        let expected =
+            "a.zone:4:10: $INCLUDE \"/etc/passwd\": it is not in the folder of the configuration or of the zone file";
+        assert_eq!(errors, [expected]);
+    }
+
+    #[test]
+    fn mistakes_in_zone_yaml_are_placed() {
+        let check = |text: &str, expected: &str| {
+            let main = "node: ns1\nzones: [{name: example.com., file: z.yaml, soa: {}}]\n";
+            let text = format!("'': {{type: NS, value: ns.example.net.}}\n{text}");
+            let errors = load_with(main, &[("z.yaml", &text)]).unwrap_err();
+            assert_eq!(errors, [format!("z.yaml:{expected}")], "{text}");
+        };
+        check("www: {type: A, value: 192.0.2.256}", "2:23: www.value: A address: \"192.0.2.256\" is no IPv4 address");
+        check("www: {tpye: A, type: A, value: 192.0.2.2}", "2:7: www.tpye: unknown key; did you mean `type`?");
+        check(
+            "www: {type: AAA, value: x}",
+            "2:13: www.type: unknown record type \"AAA\": use a mnemonic such as AAAA, or TYPEnnn; did you mean `AAAA`?",
+        );
+        check("www: {value: x}", "2:1: www: `type` is missing");
+        check("www: {type: A}", "2:1: www: `values` is missing");
+        check("www: {type: A, values: []}", "2:16: www.values: a record needs a value");
+        check(
+            "www: {type: ALIAS, value: x.}",
+            "2:13: www.type: ALIAS is a record of one provider, not of the DNS: use a wide IP, or A and AAAA",
+        );
+        check("www: 192.0.2.1", "2:6: www: expected a record with `type` and `value` or `values`, found `192.0.2.1`");
+        check(
+            "www: {type: A, ttl: soon, value: 192.0.2.1}",
+            "2:21: www.ttl: `soon` is not a number of seconds or a duration such as `30s` or `5m`",
+        );
+        check(
+            "www.example.net.: {type: A, value: 192.0.2.1}",
+            "2:1: www.example.net.: www.example.net. is not in the zone example.com.: names without a final dot are below it",
+        );
+        check(
+            "a..b: {type: A, value: 192.0.2.1}",
+            "2:1: a..b: not a name: empty label: two dots in a row, or a dot at the start",
+        );
+        check(
+            "www: [{type: A, value: 192.0.2.1}, {type: A, value: 192.0.2.2}]",
+            "2:43: www[1].type: A is written twice at this name: put its values together",
+        );
+    }
+
+    #[test]
+    fn an_soa_stands_in_one_place() {
+        let check = |entry: &str, text: &str, expected: &str| {
+            let main = format!("node: ns1\nzones: [{{name: example.com., file: z.yaml{entry}}}]\n");
+            let text = format!("'': {{type: NS, value: ns.example.net.}}\n{text}");
+            assert_eq!(load_with(&main, &[("z.yaml", &text)]).unwrap_err(), [expected]);
+        };
+        let twice = "2:44: zones[0].soa: the zone file has an SOA too: write it in one place";
+        check(", soa: {}", "$zone: {soa: {}}", twice);
+        let among = "z.yaml:2:9: $zone.soa: the zone has an SOA among its records too: write it in one place";
+        let record = "'@': {type: SOA, value: ns.example.net. host.example.net. 1 2 3 4 5}";
+        check("", &format!("$zone: {{soa: {{}}}}\n{record}"), among);
+    }
 }

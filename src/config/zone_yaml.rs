@@ -1,0 +1,239 @@
+//! Zone files in YAML: octoDNS's record map → records.
+//!
+//! Keys are owner names relative to the zone, `''` the apex; values one record map or a list of them. What octoDNS
+//! keeps for itself (`octodns:`) is passed over. The key `$zone`, which no name can be, holds the SOA and default TTL.
+
+use crate::wire::{Name, RecordType};
+use crate::zone::{Added, ZoneBuilder, octodns};
+
+use super::decode::decode;
+use super::file::{Soa, ZoneSettings};
+use super::issues::{Issues, nearest};
+use super::limits;
+use super::node::{Node, Place, Value};
+use super::values::{FromText, Seconds};
+
+/// The key of the zone's own settings.
+pub(crate) const SETTINGS: &str = "$zone";
+/// The keys of a record.
+const RECORD_KEYS: [&str; 7] = ["type", "ttl", "value", "values", "octodns", "geo", "dynamic"];
+
+/// What a file says beside its records.
+pub(crate) struct Read {
+    /// The SOA under `$zone`.
+    pub(crate) soa: Option<Soa>,
+    /// The TTL of records that give none, in seconds.
+    pub(crate) default_ttl: u32,
+}
+
+/// Adds the records of the tree at `root` to `builder`.
+pub(crate) fn read(root: &Place<'_>, apex: &Name, builder: &mut ZoneBuilder, issues: &Issues) -> Read {
+    let settings = root.has(SETTINGS).then(|| decode::<ZoneSettings>(&root.field(SETTINGS), issues));
+    let settings = settings.flatten().unwrap_or_default();
+    let default_ttl = settings.default_ttl.map(|ttl| ttl.0.0);
+    let place = root.field(SETTINGS).field("default_ttl");
+    let default_ttl = limits::ZONE_TTL.take(default_ttl, &place, issues);
+    let mut records = Records { apex, default_ttl, builder, issues };
+    match root.node().map(|node| &node.value) {
+        Some(Value::Map(entries)) => {
+            for entry in entries.iter().filter(|entry| &*entry.key != SETTINGS) {
+                records.owner(&entry.key, &root.of_entry(entry));
+            }
+        }
+        Some(Value::Null) | None => {}
+        Some(other) => issues.error(root, format!("expected a map from names to records, found {other}")),
+    }
+    Read { soa: settings.soa, default_ttl }
+}
+
+/// The place of the first record of this owner and type, or of the owner, for errors found in the whole zone.
+pub(crate) fn locate<'a>(root: &Place<'a>, apex: &Name, owner: &Name, record_type: Option<RecordType>) -> Place<'a> {
+    let entries = root.node().map_or(&[][..], Node::entries);
+    let found = entries.iter().find(|entry| owner_name(&entry.key, apex).is_ok_and(|name| name == *owner));
+    let Some(place) = found.map(|entry| root.of_entry(entry)) else { return root.clone() };
+    let wanted = record_type.map(|record_type| record_type.to_string());
+    let is_wanted = |node: &Node| {
+        let found = node.entry("type").and_then(|entry| entry.value.text());
+        found.zip(wanted.as_deref()).is_some_and(|(found, wanted)| found.eq_ignore_ascii_case(wanted))
+    };
+    let items = place.node().map_or(&[][..], Node::items);
+    items.iter().position(|item| is_wanted(item)).map_or_else(|| place.clone(), |index| place.item(index))
+}
+
+fn owner_name(key: &str, apex: &Name) -> Result<Name, crate::wire::NameError> {
+    if key.is_empty() { Ok(apex.clone()) } else { Name::parse(key, Some(apex)) }
+}
+
+struct Records<'r> {
+    apex: &'r Name,
+    default_ttl: u32,
+    builder: &'r mut ZoneBuilder,
+    issues: &'r Issues,
+}
+
+impl Records<'_> {
+    fn owner(&mut self, key: &str, place: &Place<'_>) {
+        let owner = match owner_name(key, self.apex) {
+            Ok(owner) => owner,
+            Err(error) => return self.issues.error_at_key(place, format!("not a name: {error}")),
+        };
+        if !owner.is_at_or_below(self.apex) {
+            let message = format!("{owner} is not in the zone {}: names without a final dot are below it", self.apex);
+            return self.issues.error_at_key(place, message);
+        }
+        let Some(node) = place.node() else { return };
+        match &node.value {
+            Value::List(items) => {
+                let mut seen = Vec::new();
+                for index in 0..items.len() {
+                    let place = place.item(index);
+                    let Some(record_type) = self.record(&owner, &place) else { continue };
+                    if seen.contains(&record_type) {
+                        let message = format!("{record_type} is written twice at this name: put its values together");
+                        self.issues.error(&place.field("type"), message);
+                    }
+                    seen.push(record_type);
+                }
+            }
+            _ => {
+                self.record(&owner, place);
+            }
+        }
+    }
+
+    /// Adds the records of one record map; gives its type.
+    fn record(&mut self, owner: &Name, place: &Place<'_>) -> Option<RecordType> {
+        let node = place.node()?;
+        let Value::Map(entries) = &node.value else {
+            let message = format!("expected a record with `type` and `value` or `values`, found {}", node.value);
+            self.issues.error(place, message);
+            return None;
+        };
+        for entry in entries {
+            let place = place.of_entry(entry);
+            match &*entry.key {
+                "geo" | "dynamic" => {
+                    self.issues.warn(&place, "octoDNS's steering is passed over: answer this name with a wide IP");
+                }
+                key if RECORD_KEYS.contains(&key) => {}
+                key => {
+                    let suggestion = nearest(key, RECORD_KEYS);
+                    self.issues.error_at_key_with_suggestion(&place, "unknown key".to_owned(), suggestion);
+                }
+            }
+        }
+        let record_type = self.record_type(place);
+        let ttl = self.ttl(place);
+        let record_type = record_type?;
+        let given = ["value", "values"].map(|key| place.field(key)).into_iter().filter(|place| place.node().is_some());
+        let given: Vec<Place<'_>> = given.collect();
+        match given.as_slice() {
+            [] => self.issues.error_at_key(place, "`values` is missing"),
+            [values] => self.values(owner, record_type, ttl, values),
+            [_, second, ..] => self.issues.error_at_key(second, "a record has `value` or `values`, not both"),
+        }
+        Some(record_type)
+    }
+
+    fn record_type(&self, place: &Place<'_>) -> Option<RecordType> {
+        if !place.has("type") {
+            self.issues.error_at_key(place, "`type` is missing");
+            return None;
+        }
+        let place = place.field("type");
+        let text = place.node().and_then(Node::text).unwrap_or_default();
+        let problem = match text.parse::<RecordType>() {
+            Ok(record_type) if !record_type.is_meta() => return Some(record_type),
+            Ok(record_type) => format!("{record_type} stands in no zone"),
+            Err(_) if text == "ALIAS" || text.ends_with("/ALIAS") => {
+                "ALIAS is a record of one provider, not of the DNS: use a wide IP, or A and AAAA".to_owned()
+            }
+            Err(error) => error.to_string(),
+        };
+        let known = RecordType::NAMED.iter().map(|(_, name)| *name);
+        self.issues.error_with_suggestion(&place, problem, nearest(text, known));
+        None
+    }
+
+    fn ttl(&self, place: &Place<'_>) -> u32 {
+        let place = place.field("ttl");
+        let Some(node) = place.node() else { return self.default_ttl };
+        match node.text().map(Seconds::from_text) {
+            Some(Ok(ttl)) => limits::ZONE_TTL.take(Some(ttl.0), &place, self.issues),
+            _ => {
+                self.issues.error(&place, format!("{} is not {}", node.value, Seconds::WANTED));
+                self.default_ttl
+            }
+        }
+    }
+
+    fn values(&mut self, owner: &Name, record_type: RecordType, ttl: u32, place: &Place<'_>) {
+        let count = match place.node().map(|node| &node.value) {
+            Some(Value::List(items)) if items.is_empty() => {
+                return self.issues.error_at_key(place, "a record needs a value");
+            }
+            Some(Value::List(items)) => items.len(),
+            _ => 1,
+        };
+        for index in 0..count {
+            let place = place.one_or_item(index);
+            if let Some(rdata) = self.rdata(record_type, &place) {
+                self.add(owner, record_type, ttl, &rdata, &place);
+            }
+        }
+    }
+
+    fn rdata(&self, record_type: RecordType, place: &Place<'_>) -> Option<Vec<u8>> {
+        let node = place.node()?;
+        let fields;
+        let value = match &node.value {
+            Value::Text(text) => octodns::Value::Text(text),
+            Value::Map(_) => {
+                fields = flatten(node);
+                octodns::Value::Fields(fields.iter().map(|(name, text)| (name.as_str(), text.clone())).collect())
+            }
+            other => {
+                self.issues.error(place, format!("expected a value of a record of type {record_type}, found {other}"));
+                return None;
+            }
+        };
+        let read = octodns::rdata(record_type, &value, self.apex);
+        read.map_err(|error| self.issues.error(&self.field(place, &error), error.to_string())).ok()
+    }
+
+    /// The place of the field that is wrong, where it is written.
+    fn field<'a>(&self, place: &Place<'a>, error: &crate::zone::rdata::RdataError) -> Place<'a> {
+        if place.has(error.field) { place.field(error.field) } else { place.clone() }
+    }
+
+    fn add(&mut self, owner: &Name, record_type: RecordType, ttl: u32, rdata: &[u8], place: &Place<'_>) {
+        match self.builder.add(owner, record_type, ttl, rdata) {
+            Ok(Added::Duplicate) => self.issues.warn(place, "this value is written twice"),
+            Ok(Added::TtlIgnored) => {
+                self.issues
+                    .warn(place, "the records of one type at a name have one TTL: the first counts (RFC 2181 §5.2)");
+            }
+            Ok(_) => {}
+            Err(error) => self.issues.error(place, error.to_string()),
+        }
+    }
+}
+
+/// The fields of a value: a map inside a field as `field.key`, a list joined with commas, null as nothing.
+fn flatten(node: &Node) -> Vec<(String, String)> {
+    let mut fields = Vec::new();
+    for entry in node.entries() {
+        match &entry.value.value {
+            Value::Map(inner) => {
+                fields.extend(inner.iter().map(|inner| (format!("{}.{}", entry.key, inner.key), joined(&inner.value))));
+            }
+            _ => fields.push((entry.key.to_string(), joined(&entry.value))),
+        }
+    }
+    fields
+}
+
+fn joined(node: &Node) -> String {
+    let texts: Vec<&str> = node.items().iter().filter_map(|item| item.text()).collect();
+    node.text().map_or_else(|| texts.join(","), str::to_owned)
+}
