@@ -12,6 +12,8 @@ mod credentials;
 mod dialer;
 mod error;
 pub mod frame;
+#[cfg(test)]
+mod handshake_tests;
 mod identity;
 mod inbound;
 mod outbound;
@@ -24,6 +26,8 @@ mod session;
 mod settings;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod socket_tests;
 mod states;
 mod tls;
 pub mod trust;

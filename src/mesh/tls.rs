@@ -100,7 +100,7 @@ fn authenticated(finding: &Finding) -> Result<Authenticated, LinkError> {
     }
 }
 
-fn client_config(
+pub(super) fn client_config(
     credentials: &Credentials,
     expected: Identity,
     clock: Clock,
@@ -120,7 +120,11 @@ fn client_config(
     Ok(config)
 }
 
-fn server_config(credentials: &Credentials, clock: Clock, finding: &Finding) -> Result<ServerConfig, LinkError> {
+pub(super) fn server_config(
+    credentials: &Credentials,
+    clock: Clock,
+    finding: &Finding,
+) -> Result<ServerConfig, LinkError> {
     let verifier = Verifier::new(credentials, Expected::AnyDnsNode, finding)?;
     let builder = ServerConfig::builder_with_details(Arc::clone(&credentials.provider), Arc::new(WallClock(clock)))
         .with_protocol_versions(&[&TLS13])
