@@ -29,6 +29,9 @@ pub(super) enum Command {
     /// Show the state of every object of the running node
     #[command(after_help = "Examples:\n  fairlead status\n  fairlead status --output json | jq .wide_ips")]
     Status(StatusArgs),
+    /// Make the mesh's certificates, and show its peers
+    #[command(after_help = "Example:\n  fairlead mesh init production && fairlead mesh issue ns1 --role dns")]
+    Mesh(super::mesh::MeshArgs),
 }
 
 /// How to reach the running node.

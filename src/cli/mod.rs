@@ -7,6 +7,7 @@
 
 mod args;
 mod change;
+mod mesh;
 mod output;
 mod status;
 
@@ -27,6 +28,7 @@ pub fn main() -> ExitCode {
         Command::Disable(change) => change::disable(change),
         Command::Enable(change) => change::enable(change),
         Command::Status(status) => status::run(&status),
+        Command::Mesh(args) => mesh::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -32,7 +32,7 @@ mod states;
 mod tls;
 pub mod trust;
 mod verify;
-mod words;
+pub mod words;
 
 pub use acceptor::{Acceptor, AcceptorContext};
 pub use certificate::Certificate;

@@ -4,7 +4,7 @@
 const FOREIGN_TEXT_LENGTH_MAX: usize = 200;
 
 /// A date and time in UTC as `2026-11-20 10:02 UTC`, from seconds since 1970.
-pub(super) fn date(unix_seconds: i64) -> String {
+pub fn date(unix_seconds: i64) -> String {
     let days = unix_seconds.div_euclid(86_400);
     let minutes = unix_seconds.rem_euclid(86_400) / 60;
     let (year, month, day) = civil(days);
@@ -25,7 +25,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 /// A span of time in its two largest units, as `3 d 4 h`, without its sign.
-pub(super) fn span(milliseconds: i64) -> String {
+pub fn span(milliseconds: i64) -> String {
     let millis = milliseconds.unsigned_abs();
     let (seconds, minutes) = (millis / 1_000, millis / 60_000);
     let (hours, days) = (minutes / 60, minutes / 1_440);
@@ -43,12 +43,12 @@ pub(super) fn span(milliseconds: i64) -> String {
 }
 
 /// Foreign text made safe to show: control characters replaced, at most 200 octets.
-pub(super) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     truncated(text, FOREIGN_TEXT_LENGTH_MAX).chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// The longest start of `text` that has at most `octets_max` octets and ends between characters.
-pub(super) fn truncated(text: &str, octets_max: usize) -> &str {
+pub fn truncated(text: &str, octets_max: usize) -> &str {
     let mut end = octets_max.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;
