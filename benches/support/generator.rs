@@ -1,0 +1,227 @@
+//! A closed-loop load: a window of queries is kept outstanding, every answer is checked and replaced by a new query.
+//!
+//! The queries are encoded beforehand, 65,536 of them with the ids 0 to 65,535, so that a send copies and patches
+//! nothing and an id says which query was answered. One socket, batches of system calls, one clock reading per batch.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use fairlead::wire::{Name, RecordType};
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, recvmmsg, sendmmsg, setsockopt, sockopt};
+
+/// Packets per system call.
+const BATCH: usize = 64;
+/// Octets taken of an answer.
+const ANSWER: usize = 1500;
+/// Distance of two answer buffers; see the UDP listener.
+const STRIDE: usize = 1600;
+/// How long nothing comes before what is outstanding counts as lost.
+const LOST_AFTER: Duration = Duration::from_millis(200);
+
+/// Encoded queries, one per id.
+pub struct Queries {
+    octets: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Queries {
+    /// Encodes 65,536 queries, taken from `questions` in turn.
+    pub fn new(questions: impl Iterator<Item = (String, RecordType)>) -> Self {
+        let mut queries = Self { octets: Vec::new(), ends: Vec::new() };
+        for (id, (qname, record_type)) in (0..=u16::MAX).zip(questions) {
+            queries.octets.extend(query(id, &qname, record_type));
+            queries.ends.push(queries.octets.len());
+        }
+        assert_eq!(queries.ends.len(), 65_536, "questions ended early");
+        queries
+    }
+
+    fn packet(&self, id: u16) -> &[u8] {
+        let id = usize::from(id);
+        let start = if id == 0 { 0 } else { self.ends[id - 1] };
+        &self.octets[start..self.ends[id]]
+    }
+}
+
+/// A query with EDNS (payload 1232).
+pub fn query(id: u16, qname: &str, record_type: RecordType) -> Vec<u8> {
+    let qname: Name = qname.parse().unwrap();
+    let mut packet = id.to_be_bytes().to_vec();
+    packet.extend([0, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
+    packet.extend(qname.as_wire());
+    packet.extend(record_type.0.to_be_bytes());
+    packet.extend([0, 1]);
+    packet.extend([0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 0]);
+    packet
+}
+
+/// What came of a load.
+pub struct Load {
+    /// Answers to queries that were outstanding.
+    pub answers: u64,
+    /// Queries that got none.
+    pub lost: u64,
+    /// Packets that answer nothing outstanding: a wrong id, a second answer, one after it was given up.
+    pub unexpected: u64,
+    /// Answers by response code.
+    pub rcodes: [u64; 16],
+    /// Records in the answer sections.
+    pub records: u64,
+    /// Octets of all answers.
+    pub octets: u64,
+    /// Answers by latency in microseconds; the last counts all longer ones.
+    pub latencies: Vec<u32>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl Load {
+    /// Answers per second.
+    pub fn rate(&self) -> f64 {
+        self.answers as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// The latency that `share` of the answers did not exceed, in microseconds.
+    pub fn percentile(&self, share: f64) -> usize {
+        let mut left = (self.answers as f64 * share) as u64;
+        let reached = self.latencies.iter().position(|count| {
+            let enough = u64::from(*count) >= left;
+            left = left.saturating_sub(u64::from(*count));
+            enough
+        });
+        reached.unwrap_or(self.latencies.len())
+    }
+}
+
+/// Asks `server` for `duration` with `window` queries outstanding.
+pub fn run(server: SocketAddr, queries: &Queries, window: usize, duration: Duration) -> Load {
+    let socket = UdpSocket::bind(if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }).unwrap();
+    socket.connect(server).unwrap();
+    socket.set_read_timeout(Some(LOST_AFTER)).unwrap();
+    if setsockopt(&socket, sockopt::RcvBufForce, &(8 << 20)).is_err() {
+        setsockopt(&socket, sockopt::RcvBuf, &(8 << 20)).unwrap();
+    }
+    Client {
+        socket,
+        queries,
+        window,
+        outstanding: 0,
+        next: 0,
+        sent_at: vec![u32::MAX; 65_536],
+        load: Load {
+            answers: 0,
+            lost: 0,
+            unexpected: 0,
+            rcodes: [0; 16],
+            records: 0,
+            octets: 0,
+            latencies: vec![0; 100_000],
+            elapsed: Duration::ZERO,
+        },
+    }
+    .run(duration)
+}
+
+struct Client<'q> {
+    socket: UdpSocket,
+    queries: &'q Queries,
+    window: usize,
+    outstanding: usize,
+    next: u16,
+    /// When each id was sent, in microseconds from the start; `MAX` when it is not outstanding.
+    sent_at: Vec<u32>,
+    load: Load,
+}
+
+impl Client<'_> {
+    #[expect(clippy::disallowed_methods, reason = "a bench measures time")]
+    fn run(mut self, duration: Duration) -> Load {
+        let mut buffers = vec![0; BATCH * STRIDE];
+        let mut send_headers = MultiHeaders::<()>::preallocate(BATCH, None);
+        let mut receive_headers = MultiHeaders::<()>::preallocate(BATCH, None);
+        let started = Instant::now();
+        loop {
+            let elapsed = started.elapsed();
+            if elapsed >= duration {
+                self.load.elapsed = elapsed;
+                return self.load;
+            }
+            let now = u32::try_from(elapsed.as_micros()).unwrap();
+            while self.outstanding < self.window {
+                self.send(&mut send_headers, now);
+            }
+            self.receive(&mut receive_headers, &mut buffers, started);
+        }
+    }
+
+    fn send(&mut self, headers: &mut MultiHeaders<()>, now: u32) {
+        let count = BATCH.min(self.window - self.outstanding);
+        let id = |at: usize| self.next.wrapping_add(at as u16);
+        let slices: [[IoSlice<'_>; 1]; BATCH] = std::array::from_fn(|at| [IoSlice::new(self.queries.packet(id(at)))]);
+        let nobody = [None::<()>; BATCH];
+        let no_control: &[ControlMessage<'_>] = &[];
+        let sent = sendmmsg(
+            self.socket.as_raw_fd(),
+            headers,
+            &slices[..count],
+            &nobody[..count],
+            no_control,
+            MsgFlags::empty(),
+        );
+        let sent = match sent {
+            Ok(results) => results.count(),
+            // A server that is gone is noticed by what is lost.
+            Err(Errno::ECONNREFUSED | Errno::EINTR | Errno::ENOBUFS | Errno::EAGAIN) => 0,
+            Err(failed) => panic!("sending failed: {failed}"),
+        };
+        for at in 0..sent {
+            let id = self.next.wrapping_add(at as u16);
+            self.sent_at[usize::from(id)] = now;
+        }
+        self.next = self.next.wrapping_add(sent as u16);
+        self.outstanding += sent;
+    }
+
+    fn receive(&mut self, headers: &mut MultiHeaders<()>, buffers: &mut [u8], started: Instant) {
+        let mut chunks = buffers.chunks_exact_mut(STRIDE);
+        let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
+            std::array::from_fn(|_| [IoSliceMut::new(&mut chunks.next().unwrap()[..ANSWER])]);
+        let received =
+            match recvmmsg(self.socket.as_raw_fd(), headers, slices.iter_mut(), MsgFlags::MSG_WAITFORONE, None) {
+                Ok(received) => received,
+                Err(Errno::EAGAIN) => {
+                    self.load.lost += self.outstanding as u64;
+                    self.outstanding = 0;
+                    self.sent_at.fill(u32::MAX);
+                    return;
+                }
+                Err(Errno::ECONNREFUSED | Errno::EINTR) => return,
+                Err(failed) => panic!("receiving failed: {failed}"),
+            };
+        let now = u32::try_from(started.elapsed().as_micros()).unwrap();
+        for message in received {
+            let answer = message.iovs().next().unwrap_or_default();
+            let [high, low, flags, codes, _, _, records_high, records_low, ..] = *answer else {
+                self.load.unexpected += 1;
+                continue;
+            };
+            let sent = &mut self.sent_at[usize::from(u16::from_be_bytes([high, low]))];
+            if *sent == u32::MAX {
+                self.load.unexpected += 1;
+                continue;
+            }
+            let latency = usize::try_from(now.saturating_sub(*sent)).unwrap().min(self.load.latencies.len() - 1);
+            *sent = u32::MAX;
+            let _ = flags;
+            self.load.latencies[latency] += 1;
+            self.load.rcodes[usize::from(codes & 0xf)] += 1;
+            self.load.records += u64::from(u16::from_be_bytes([records_high, records_low]));
+            self.load.octets += answer.len() as u64;
+            self.load.answers += 1;
+            self.outstanding -= 1;
+        }
+    }
+}
