@@ -1,4 +1,5 @@
-//! Fairlead beside NSD, Knot, gdnsd, PowerDNS and BIND: `cargo bench --bench compare -- [--rounds N] [--seconds N]`.
+//! Fairlead beside NSD, Knot, gdnsd, PowerDNS and BIND:
+//! `cargo bench --bench compare -- [--rounds N] [--seconds N] [--only NAME,NAME]`.
 //!
 //! Installs nothing: a peer that is absent is left out. All servers hold the same zone of 10,000 names and are pinned to
 //! core 0, the generator to core 1. They are asked in turn, in several rounds, so that the noise of the machine falls on
@@ -12,7 +13,7 @@ mod support;
 use std::time::Duration;
 
 use fairlead::wire::RecordType;
-use support::peers::{FAIRLEAD, PEERS, Server};
+use support::peers::{FAIRLEAD, PEERS, Peer, Server};
 use support::{cpu, data, echo::Echo, generator, table};
 
 const NAMES: usize = 10_000;
@@ -23,15 +24,18 @@ fn main() {
         // A smoke run would take half a minute of starting servers; the other bench covers the generator.
         return;
     }
-    let rounds = argument("--rounds").unwrap_or(5);
-    let duration = Duration::from_secs(argument("--seconds").unwrap_or(3));
+    let number = |option| argument(option).map(|value| value.parse().unwrap());
+    let rounds = number("--rounds").unwrap_or(5);
+    let duration = Duration::from_secs(number("--seconds").unwrap_or(3));
+    let only = argument("--only");
     let folder = tempfile::tempdir().unwrap();
     let zone = data::master_file(NAMES);
     let queries = generator::Queries::new(data::mixed(NAMES));
     let probe = generator::query(0, &format!("h0.{}", data::ZONE), RecordType::A);
     cpu::pin(0);
     let echo = Echo::start();
-    let peers = std::iter::once(&FAIRLEAD).chain(&PEERS);
+    let wanted = |peer: &&Peer| only.as_ref().is_none_or(|only| only.split(',').any(|name| name == peer.name));
+    let peers = std::iter::once(&FAIRLEAD).chain(&PEERS).filter(wanted);
     let servers: Vec<Server> = peers.filter_map(|peer| Server::start(peer, folder.path(), &zone, &probe)).collect();
     cpu::pin(usize::from(cpu::cores() > 1));
     let mut figures = table::Figures::default();
@@ -68,8 +72,7 @@ fn main() {
     }
 }
 
-/// The number that follows an option on the command line.
-fn argument(option: &str) -> Option<u64> {
-    let mut arguments = std::env::args().skip_while(|argument| argument != option).skip(1);
-    arguments.next().map(|value| value.parse().unwrap())
+/// What follows an option on the command line.
+fn argument(option: &str) -> Option<String> {
+    std::env::args().skip_while(|argument| argument != option).nth(1)
 }

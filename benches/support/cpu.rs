@@ -17,9 +17,10 @@ pub fn pin(core: usize) {
     sched_setaffinity(Pid::from_raw(0), &set).unwrap();
 }
 
-/// The cores this process may use.
+/// The cores of the machine, whatever this thread is pinned to.
 pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    cpuinfo.lines().filter(|line| line.starts_with("processor")).count().max(1)
 }
 
 /// Processor time used.
