@@ -6,8 +6,28 @@
 //! - Any task that ends by itself ends the process, with its name in the log.
 
 pub mod backend;
+mod board;
 pub mod clock;
 pub mod control;
+mod explain;
+mod files;
+mod guard;
+mod memory;
+mod names;
+mod node;
+mod operations;
+mod prepare;
+mod publisher;
+mod readiness;
+mod reload;
+#[cfg(test)]
+mod sample;
+mod saver;
 pub mod state;
 pub mod tasks;
+mod tree;
+mod view;
 pub mod watch;
+
+pub use files::{check, explain_files, load};
+pub use node::{Node, StartError};

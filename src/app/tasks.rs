@@ -115,16 +115,18 @@ impl fmt::Display for UnexpectedEnd {
 
 impl std::error::Error for UnexpectedEnd {}
 
-/// Is ready on SIGTERM or SIGINT. The error says why signals cannot be listened to.
-pub async fn stop_signal() -> Result<(), String> {
+/// Starts to listen to SIGTERM and SIGINT; what it gives is ready when one comes. The error says why signals cannot be
+/// listened to.
+pub fn stop_signal() -> Result<impl Future<Output = ()>, String> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| signal(kind).map_err(|error| format!("listening to signals: {error}"));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => info!("SIGTERM received"),
-        _ = interrupt.recv() => info!("SIGINT received"),
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => info!("SIGTERM received"),
+            _ = interrupt.recv() => info!("SIGINT received"),
+        }
+    })
 }
 
 #[cfg(test)]

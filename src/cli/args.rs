@@ -1,5 +1,6 @@
 //! The command line as clap reads it.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +19,19 @@ pub(super) struct Arguments {
 
 #[derive(Subcommand)]
 pub(super) enum Command {
+    /// Serve DNS: zones, wide IPs, the mesh and the admin address
+    #[command(after_help = "Example:\n  fairlead serve -c /etc/fairlead/fairlead.yaml")]
+    Serve(ServeArgs),
+    /// Load everything a `serve` would and print every error
+    #[command(after_help = "Example:\n  fairlead check -c /etc/fairlead/fairlead.yaml")]
+    Check(CheckArgs),
+    /// Show how a question is decided, and why each candidate was taken or passed over
+    #[command(after_help = "Examples:\n  fairlead explain www.example.com A --client 203.0.113.9\n  \
+        fairlead explain www.example.com A --client 203.0.113.9 -c fairlead.yaml    # from files, health unknown")]
+    Explain(ExplainArgs),
+    /// Print the JSON Schema of the configuration, for editors
+    #[command(after_help = "Example:\n  fairlead schema > fairlead.schema.json")]
+    Schema,
     /// Take an object out of use
     #[command(
         after_help = "Example:\n  fairlead disable virtual-server ny-lb1/www --for 30m --reason \"kernel upgrade\""
@@ -32,6 +46,63 @@ pub(super) enum Command {
     /// Make the mesh's certificates, and show its peers
     #[command(after_help = "Example:\n  fairlead mesh init production && fairlead mesh issue ns1 --role dns")]
     Mesh(super::mesh::MeshArgs),
+}
+
+/// What a long-running command logs, on standard error.
+#[derive(Args)]
+pub(super) struct LogArgs {
+    /// What is logged: a level (error, warn, info, debug, trace) or a filter such as `info,fairlead::mesh=debug`
+    #[arg(long, value_name = "FILTER", env = "FAIRLEAD_LOG", default_value = "info")]
+    pub(super) log: String,
+    /// How a line looks
+    #[arg(long, value_enum, default_value = "text")]
+    pub(super) log_format: Output,
+}
+
+#[derive(Args)]
+pub(super) struct ServeArgs {
+    /// The configuration: a file, or a folder whose *.yaml are merged
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) config: PathBuf,
+    #[command(flatten)]
+    pub(super) log: LogArgs,
+}
+
+#[derive(Args)]
+pub(super) struct CheckArgs {
+    /// The configuration: a file, or a folder whose *.yaml are merged
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) config: PathBuf,
+    /// Check the configuration of an agent
+    #[arg(long)]
+    pub(super) agent: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    pub(super) output: Output,
+}
+
+#[derive(Args)]
+pub(super) struct ExplainArgs {
+    /// The name asked for
+    #[arg(value_name = "NAME")]
+    pub(super) name: String,
+    /// The record type: A, AAAA, CNAME, …
+    #[arg(value_name = "TYPE", default_value = "A")]
+    pub(super) record_type: String,
+    /// The address the query comes from
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub(super) client: IpAddr,
+    /// The client subnet the query carries (EDNS Client Subnet)
+    #[arg(long, value_name = "PREFIX")]
+    pub(super) subnet: Option<String>,
+    /// Explain from these files instead of the running node; all health is unknown then
+    #[arg(short, long, value_name = "PATH", conflicts_with = "control")]
+    pub(super) config: Option<PathBuf>,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    pub(super) output: Output,
+    #[command(flatten)]
+    pub(super) control: ControlArgs,
 }
 
 /// How to reach the running node.

@@ -7,8 +7,12 @@
 
 mod args;
 mod change;
+mod check;
+mod explain;
+mod log;
 mod mesh;
 mod output;
+mod serve;
 mod status;
 
 use std::path::Path;
@@ -18,6 +22,7 @@ use clap::Parser;
 use serde_json::Value;
 
 use crate::app::control::{self, Request, Response};
+use crate::config;
 use args::{Arguments, Command};
 use output::Colour;
 
@@ -28,6 +33,13 @@ pub fn main() -> ExitCode {
         Command::Disable(change) => change::disable(change),
         Command::Enable(change) => change::enable(change),
         Command::Status(status) => status::run(&status),
+        Command::Serve(args) => serve::node(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(args),
+        Command::Schema => {
+            output::line(config::schema().trim_end());
+            Ok(())
+        }
         Command::Mesh(args) => mesh::run(&args),
     };
     match outcome {

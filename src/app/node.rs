@@ -1,0 +1,223 @@
+//! A DNS node: everything wired together, started in order and stopped as one.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use super::board::Board;
+use super::clock::Clock;
+use super::control::{Control, ControlError, Question};
+use super::memory::{self, Now};
+use super::operations::Operations;
+use super::prepare::Prepared;
+use super::publisher::{COMMANDS_MAX, FACTS_MAX, Publisher};
+use super::reload::Reloader;
+use super::saver;
+use super::state::{StateError, Store};
+use super::tasks::{Drain, Tasks, UnexpectedEnd};
+use crate::admin::{self, Admin, AdminError, ExplainQuery, Pages};
+use crate::answer::{self, Snapshot, Worker};
+use crate::config::Config;
+use crate::listener::{self, Listeners, Service};
+use crate::metrics::Metrics;
+use crate::monitor::{Authorities, CONCURRENCY_DEFAULT, Schedule, ScheduleOptions};
+use crate::status::Remembered;
+
+/// How many writes to the state folder may wait.
+const SAVES_MAX: usize = 16;
+
+/// A running DNS node.
+pub struct Node {
+    listeners: Listeners,
+    admin: Option<Admin>,
+    control: PathBuf,
+    tasks: Tasks,
+}
+
+/// Why a node could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The state folder.
+    State(StateError),
+    /// The control socket.
+    Control(ControlError),
+    /// The listeners.
+    Listeners(listener::StartError),
+    /// The admin server.
+    Admin(AdminError),
+    /// Anything else, in words.
+    Other(String),
+}
+
+impl Node {
+    /// Starts everything that `config` (loaded from `path`) asks for. Answers leave once this returns.
+    pub fn start(path: &Path, mut config: Config, clock: Clock) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), "unknown"));
+        let store = Store::open(&config.state).map_err(StartError::State)?;
+        let remembered = remember(&store, Now { moment: clock.now(), unix_ms: clock.wall_millis() })?;
+        let prepared = Prepared::new(&mut config).map_err(StartError::Other)?;
+        let monitors = prepared.monitors.clone();
+        let mut board = Board::new(prepared, &remembered, clock.now());
+        let first = board.settle(clock.now()).ok_or_else(|| StartError::Other("no first snapshot".into()))?;
+        let snapshot = Arc::new(ArcSwap::from_pointee(first.snapshot));
+
+        let control = Control::bind(&config.control).map_err(StartError::Control)?;
+        let service = service(&snapshot, &metrics, clock);
+        let listeners = Listeners::start(&config.listeners, &service).map_err(StartError::Listeners)?;
+
+        let mut tasks = Tasks::new();
+        let (facts, facts_in) = mpsc::channel(FACTS_MAX);
+        let (commands, commands_in) = mpsc::channel(COMMANDS_MAX);
+        let (saves, saves_in) = mpsc::channel(SAVES_MAX);
+        let targets = Prepared::targets(&monitors, board.model());
+        let schedule = Schedule::start(targets, schedule_options(clock, config.seed), facts.clone());
+        let first_round = schedule.first_round();
+        let agents = watch::Sender::new(config.mesh.as_ref().map(|mesh| mesh.agents.clone()).unwrap_or_default());
+        tasks.spawn("saver", saver::run(store, saves_in));
+        let publisher = Publisher::new(board, Arc::clone(&snapshot), schedule, saves, Arc::clone(&metrics), clock);
+        tasks.spawn("publisher", publisher.run(facts_in, commands_in, tasks.drain()));
+        let reloader = Reloader::new(path, &config, commands.clone(), agents, Arc::clone(&metrics), clock);
+        tasks.spawn("reload", reloader.map_err(StartError::Other)?.run(tasks.drain()));
+
+        let operations = Arc::new(Operations::new(commands, Arc::clone(&snapshot), first_round, metrics, clock));
+        let admin = config.admin.map(|address| Admin::start(address, pages(&operations), admin::Limits::default()));
+        let admin = admin.transpose().map_err(StartError::Admin)?;
+        tasks.spawn("control", serve_control(control, operations, tasks.drain()));
+        info!(node = %config.node, "serving");
+        Ok(Self { listeners, admin, control: config.control, tasks })
+    }
+
+    /// The addresses that answer DNS, with the ports the system chose where 0 was configured.
+    pub fn dns_addresses(&self) -> &[SocketAddr] {
+        self.listeners.addresses()
+    }
+
+    /// Where metrics, health and the API are served.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Admin::address)
+    }
+
+    /// The control socket.
+    pub fn control(&self) -> &Path {
+        &self.control
+    }
+
+    /// Serves until `stop` is ready or a task ends by itself, then drains and stops.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), UnexpectedEnd> {
+        let Self { listeners, admin, tasks, .. } = self;
+        let outcome = tasks.run_until(stop).await;
+        // The listeners answer what is queued and join their threads: not a task's business.
+        let stopped = tokio::task::spawn_blocking(move || listeners.stop());
+        if let Err(error) = stopped.await {
+            warn!(%error, "the listeners did not stop cleanly");
+        }
+        drop(admin);
+        outcome
+    }
+}
+
+/// What the last run left behind. Overrides that cannot be read are an error: an operator's word is not forgotten in
+/// silence. Health that cannot be read is learnt again.
+fn remember(store: &Store, now: Now) -> Result<Remembered, StartError> {
+    let saved = store.load_overrides().map_err(StartError::State)?;
+    let (overrides, ended) = memory::restore_overrides(&saved, now).map_err(StartError::Other)?;
+    for object in ended {
+        info!(object, "an override ended while the node was down");
+    }
+    let health = store.load_health().unwrap_or_else(|error| {
+        warn!(%error, "the last verdicts are lost; health is learnt again");
+        Default::default()
+    });
+    Ok(Remembered { overrides, ..memory::restore_health(&health) })
+}
+
+fn service(snapshot: &Arc<ArcSwap<Snapshot>>, metrics: &Arc<Metrics>, clock: Clock) -> Service {
+    Service {
+        snapshot: Arc::clone(snapshot),
+        metrics: Arc::clone(metrics),
+        new_worker: Arc::new(Worker::new),
+        started: clock.started(),
+        respond: answer::respond,
+    }
+}
+
+fn schedule_options(clock: Clock, seed: u64) -> ScheduleOptions {
+    ScheduleOptions {
+        origin: clock.started(),
+        concurrency: CONCURRENCY_DEFAULT,
+        seed,
+        authorities: Authorities::system(),
+    }
+}
+
+async fn serve_control(control: Control, operations: Arc<Operations>, mut drain: Drain) -> Result<(), String> {
+    let handle = move |request| {
+        let operations = Arc::clone(&operations);
+        async move { operations.handle(request).await }
+    };
+    tokio::select! {
+        ended = control.serve(handle) => ended,
+        () = drain.requested() => Ok(()),
+    }
+}
+
+/// The admin pages as functions of `operations`.
+fn pages(operations: &Arc<Operations>) -> Pages {
+    let shared = || Arc::clone(operations);
+    let (metrics, readiness, status, explain, mesh) = (shared(), shared(), shared(), shared(), shared());
+    Pages {
+        metrics: Box::new(move || {
+            let operations = Arc::clone(&metrics);
+            Box::pin(async move { operations.metrics().await.unwrap_or_else(|error| format!("# {error}\n")) })
+        }),
+        readiness: Box::new(move || {
+            let operations = Arc::clone(&readiness);
+            Box::pin(async move { operations.readiness().await })
+        }),
+        status: Box::new(move || {
+            let operations = Arc::clone(&status);
+            Box::pin(async move { or_error(operations.status().await) })
+        }),
+        explain: Box::new(move |query: ExplainQuery| {
+            let operations = Arc::clone(&explain);
+            Box::pin(async move { operations.explain(&question(query)) })
+        }),
+        mesh: Box::new(move || {
+            let operations = Arc::clone(&mesh);
+            Box::pin(async move { or_error(operations.mesh().await) })
+        }),
+    }
+}
+
+/// A question with what the page's parameters left out.
+fn question(query: ExplainQuery) -> Question {
+    Question {
+        name: query.name,
+        record_type: query.record_type.unwrap_or_else(|| "A".to_owned()),
+        client: query.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        subnet: query.subnet,
+    }
+}
+
+fn or_error(outcome: Result<serde_json::Value, String>) -> serde_json::Value {
+    outcome.unwrap_or_else(|error| serde_json::json!({ "error": error }))
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::State(error) => error.fmt(f),
+            Self::Control(error) => error.fmt(f),
+            Self::Listeners(error) => error.fmt(f),
+            Self::Admin(error) => error.fmt(f),
+            Self::Other(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

@@ -1,0 +1,129 @@
+//! What operators may ask and order, whichever way they come: the control socket or the admin pages.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::clock::Clock;
+use super::control::{Change, Question, Request, Response};
+use super::publisher::{Command, Guard};
+use super::readiness::{Progress, judge};
+use super::view::View;
+use super::{explain, names, tree};
+use crate::admin::Readiness;
+use crate::answer::Snapshot;
+use crate::metrics::Metrics;
+use crate::status::{Enabled, ObjectKind, Override};
+
+/// The longest reason kept, in characters.
+const REASON_MAX: usize = 500;
+
+/// What operators reach.
+pub(super) struct Operations {
+    commands: mpsc::Sender<Command>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Whether every monitor has probed once.
+    monitors_done: watch::Receiver<bool>,
+    /// Set once ready, and for good: a node that has served does not become a new one.
+    ready: AtomicBool,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+}
+
+impl Operations {
+    pub(super) fn new(
+        commands: mpsc::Sender<Command>,
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        monitors_done: watch::Receiver<bool>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Self {
+        Self { commands, snapshot, monitors_done, ready: AtomicBool::new(false), metrics, clock }
+    }
+
+    /// Does what a control request asks.
+    pub(super) async fn handle(&self, request: Request) -> Response {
+        let outcome = match request {
+            Request::Disable(change) => self.change(change, Some(Enabled::Disabled)).await.map(Response::Done),
+            Request::Enable(change) => self.change(change, Some(Enabled::Enabled)).await.map(Response::Done),
+            Request::Reset(change) => self.change(change, None).await.map(Response::Done),
+            Request::Status => self.status().await.map(Response::Data),
+            Request::Explain(question) => self.explain(&question).map(Response::Data),
+            Request::MeshStatus => self.mesh().await.map(Response::Data),
+        };
+        outcome.unwrap_or_else(Response::Refused)
+    }
+
+    /// The state of every object.
+    pub(super) async fn status(&self) -> Result<Value, String> {
+        let view = self.view().await?;
+        Ok(tree::status(&view))
+    }
+
+    /// The decision for one question, with its reasons.
+    pub(super) fn explain(&self, question: &Question) -> Result<Value, String> {
+        explain::explain(&self.snapshot.load(), question)
+    }
+
+    /// The peers of the mesh.
+    pub(super) async fn mesh(&self) -> Result<Value, String> {
+        Ok(Value::Array(Vec::new()))
+    }
+
+    /// Every metric in Prometheus' text format.
+    pub(super) async fn metrics(&self) -> Result<String, String> {
+        self.readiness().await;
+        let view = self.view().await?;
+        self.metrics.set_reader("objects", Box::new(move |scrape| tree::scrape(&view, scrape)));
+        self.metrics.export().map_err(|error| format!("writing metrics: {error}"))
+    }
+
+    /// Whether the first health round is in.
+    pub(super) async fn readiness(&self) -> Readiness {
+        if self.ready.load(Ordering::Relaxed) {
+            return Readiness::Ready;
+        }
+        let readiness = match self.view().await {
+            Ok(view) => {
+                let running = Duration::from_millis(self.clock.now().as_millis());
+                let (monitors_done, timeout) = (*self.monitors_done.borrow(), view.ready_timeout);
+                judge(&view.model, &view.table, Progress { monitors_done, running, timeout })
+            }
+            Err(reason) => Readiness::Waiting(vec![reason]),
+        };
+        if readiness == Readiness::Ready {
+            self.ready.store(true, Ordering::Relaxed);
+            self.metrics.ready();
+        }
+        readiness
+    }
+
+    /// Enables, disables or resets an object.
+    async fn change(&self, change: Change, enabled: Option<Enabled>) -> Result<Vec<String>, String> {
+        let kind: ObjectKind = change.kind.parse()?;
+        if change.reason.chars().count() > REASON_MAX || change.reason.chars().any(char::is_control) {
+            return Err(format!("a reason has at most {REASON_MAX} characters, none of them control characters"));
+        }
+        let view = self.view().await?;
+        let name = names::find(&view.model, kind, &change.name)?;
+        let until = change.for_ms.map(|for_ms| self.clock.now().after(Duration::from_millis(for_ms)));
+        let order = Override { kind, name: name.into(), enabled, until, reason: change.reason.into() };
+        let guard = if change.force { Guard::Warn } else { Guard::Refuse };
+        self.ask(|reply| Command::Override { change: order, guard, reply }).await?
+    }
+
+    async fn view(&self) -> Result<View, String> {
+        self.ask(Command::View).await
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, String> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || "the node is stopping".to_owned();
+        self.commands.send(command(reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
+    }
+}

@@ -1,0 +1,95 @@
+//! A loaded configuration made ready for the publisher: everything slow is done here, on another thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::answer::{self, prepare_zones};
+use crate::config::Config;
+use crate::mesh::AgentAddress;
+use crate::monitor::{Monitor, Target};
+use crate::status;
+use crate::topology::Topology;
+use crate::wideip::{Model, Pattern, VirtualServerId};
+use crate::wire::Name;
+use crate::zone::Zone;
+
+use super::names;
+
+/// How long after a start a failing probe does not replace a better verdict that was remembered: our own network may
+/// not be up yet.
+const STARTUP_GRACE: Duration = Duration::from_secs(30);
+
+/// What the publisher takes over in one piece.
+pub(super) struct Prepared {
+    /// This node's name.
+    pub(super) node: Arc<str>,
+    /// The objects as configured, before discovery.
+    pub(super) model: Model,
+    /// What is probed from here.
+    pub(super) monitors: Vec<(VirtualServerId, Vec<Monitor>)>,
+    /// How verdicts age.
+    pub(super) status: status::Settings,
+    /// Zones in which the names of wide IPs exist.
+    pub(super) zones: Vec<Arc<Zone>>,
+    /// Settings of the answer path.
+    pub(super) answer: Arc<answer::Settings>,
+    /// Records and regions, compiled.
+    #[expect(dead_code, reason = "read once wide IPs are decided")]
+    pub(super) topology: Arc<Topology>,
+    /// The agents to dial.
+    pub(super) agents: Vec<AgentAddress>,
+    /// How long readiness waits for the first health round.
+    pub(super) ready_timeout: Duration,
+    /// What names are hashed under.
+    pub(super) seed: u64,
+}
+
+impl Prepared {
+    /// Takes zones and objects out of `config` and compiles them. The error names what cannot be compiled.
+    pub(super) fn new(config: &mut Config) -> Result<Self, String> {
+        let (city, asn) = (config.geoip.city.take(), config.geoip.asn.take());
+        let topology = Topology::compile(&config.topology, city.as_deref(), asn.as_deref())
+            .map_err(|error| format!("compiling the topology: {error}"))?;
+        let model = std::mem::take(&mut config.model);
+        let synthetic_zone = config.synthetic_zone.clone();
+        let zones = std::mem::take(&mut config.zones).into_iter().map(Arc::new).collect();
+        let zones = prepare_zones(zones, &exact_names(&model), &synthetic_zone, config.seed);
+        let (unmatched, chaos) = (config.unmatched, config.chaos.clone());
+        Ok(Self {
+            node: config.node.clone(),
+            model,
+            monitors: std::mem::take(&mut config.monitors),
+            status: status::Settings { ageing: config.ageing, startup_grace: STARTUP_GRACE },
+            zones,
+            answer: Arc::new(answer::Settings { unmatched, chaos, synthetic_zone }),
+            topology: Arc::new(topology),
+            agents: config.mesh.as_ref().map(|mesh| mesh.agents.clone()).unwrap_or_default(),
+            ready_timeout: config.ready_timeout,
+            seed: config.seed,
+        })
+    }
+
+    /// What is to be probed under `model`, which may know more addresses than the configuration.
+    pub(super) fn targets(monitors: &[(VirtualServerId, Vec<Monitor>)], model: &Model) -> Vec<Target> {
+        let target = |(id, monitors): &(VirtualServerId, Vec<Monitor>)| {
+            let virtual_server = model.virtual_servers.get(names::index(id.0))?;
+            Some(Target {
+                server: model.servers.get(names::index(virtual_server.server.0))?.name.clone(),
+                virtual_server: virtual_server.name.clone(),
+                address: virtual_server.address?,
+                monitors: monitors.clone(),
+            })
+        };
+        monitors.iter().filter_map(target).collect()
+    }
+}
+
+/// The names, aliases among them, under which wide IPs answer without a pattern.
+fn exact_names(model: &Model) -> Vec<Name> {
+    let patterns = model.wide_ips.iter().flat_map(|wide_ip| std::iter::once(&wide_ip.name).chain(&wide_ip.aliases));
+    let exact = |pattern: &Pattern| match pattern {
+        Pattern::Exact(name) => Some(name.clone()),
+        Pattern::Glob(_) => None,
+    };
+    patterns.filter_map(exact).collect()
+}

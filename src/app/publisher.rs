@@ -1,0 +1,233 @@
+//! The only writer: facts, commands and time come in, one snapshot after the other goes out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tracing::{error, info};
+
+use super::board::Board;
+use super::clock::Clock;
+use super::memory::{self, Now};
+use super::prepare::Prepared;
+use super::saver::Save;
+use super::tasks::Drain;
+use super::view::View;
+use crate::answer::Snapshot;
+use crate::metrics::Metrics;
+use crate::monitor::Schedule;
+use crate::status::{Enabled, Fact, ObjectKind, Override};
+
+/// How many facts may wait; senders wait when there are more.
+pub(super) const FACTS_MAX: usize = 8192;
+/// How many commands may wait.
+pub(super) const COMMANDS_MAX: usize = 64;
+/// How many facts are taken at once.
+const BATCH_MAX: usize = 1024;
+/// How long a change waits for others, so that a burst becomes one snapshot. Far below what a person or a DNS client
+/// notices.
+const COALESCE: Duration = Duration::from_millis(3);
+/// How often verdicts and overrides are looked at for their age.
+const AGEING_PERIOD: Duration = Duration::from_millis(500);
+/// How often what is known is kept on disk.
+const SAVE_PERIOD: Duration = Duration::from_secs(10);
+
+/// What others ask of the publisher.
+pub(super) enum Command {
+    /// Enables or disables an object, or forgets what was said of it. `force` allows the last member of a pool to go.
+    Override {
+        /// What is wanted.
+        change: Override,
+        /// Whether pools and wide IPs may be emptied by it.
+        guard: Guard,
+        /// The lines for the person who asked, or why it was refused. Comes once it is in use and on the disk.
+        reply: oneshot::Sender<Result<Vec<String>, String>>,
+    },
+    /// Puts another configuration to use.
+    Reload(Box<Prepared>, oneshot::Sender<Result<(), String>>),
+    /// Shows everything that is known.
+    View(oneshot::Sender<View>),
+}
+
+/// Whether an operator may take the last usable member of a pool away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guard {
+    /// No: the change is refused.
+    Refuse,
+    /// Yes: the reply warns.
+    Warn,
+}
+
+/// The publisher's belongings.
+pub(super) struct Publisher {
+    board: Board,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    schedule: Schedule,
+    saves: mpsc::Sender<Save>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+}
+
+impl Publisher {
+    /// Takes over a board whose first snapshot is in use.
+    pub(super) fn new(
+        board: Board,
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        schedule: Schedule,
+        saves: mpsc::Sender<Save>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Self {
+        Self { board, snapshot, schedule, saves, metrics, clock }
+    }
+
+    /// Publishes until the drain begins, then keeps what is known.
+    pub(super) async fn run(
+        mut self,
+        mut facts: mpsc::Receiver<Fact>,
+        mut commands: mpsc::Receiver<Command>,
+        mut drain: Drain,
+    ) -> Result<(), String> {
+        let mut ageing = interval(AGEING_PERIOD);
+        ageing.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut saving = interval(SAVE_PERIOD);
+        saving.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        loop {
+            tokio::select! {
+                () = drain.requested() => break,
+                taken = facts.recv_many(&mut batch, BATCH_MAX) => {
+                    if taken == 0 {
+                        return Err("nobody is left to report health".into());
+                    }
+                    self.gather(&mut batch, &mut facts).await;
+                }
+                Some(command) = commands.recv() => self.handle(command),
+                _ = ageing.tick() => self.board.age(self.clock.now()),
+                _ = saving.tick() => self.save_health(),
+            }
+            self.publish();
+        }
+        self.save_health();
+        Ok(())
+    }
+
+    /// Takes the batch and, where it changed anything, what comes within the next moment.
+    async fn gather(&mut self, batch: &mut Vec<Fact>, facts: &mut mpsc::Receiver<Fact>) {
+        self.take(batch);
+        if !self.board.is_changed() {
+            return;
+        }
+        let until = Instant::now() + COALESCE;
+        loop {
+            tokio::select! {
+                () = sleep_until(until) => return,
+                taken = facts.recv_many(batch, BATCH_MAX) => match taken {
+                    0 => return,
+                    _ => self.take(batch),
+                },
+            }
+        }
+    }
+
+    fn take(&mut self, batch: &mut Vec<Fact>) {
+        let now = self.clock.now();
+        for fact in batch.drain(..) {
+            self.board.apply(&fact, now);
+        }
+    }
+
+    /// Stores the next snapshot, tells what changed.
+    fn publish(&mut self) {
+        let Some(settled) = self.board.settle(self.clock.now()) else { return };
+        for flip in &settled.flips {
+            let super::board::Flip { virtual_server, from, to, source, reason } = flip;
+            info!(%virtual_server, %from, %to, %source, %reason, "availability changed");
+            self.metrics.status_changed(ObjectKind::VirtualServer);
+        }
+        if let Some(targets) = settled.targets {
+            self.schedule.replace(targets);
+        }
+        let generation = settled.snapshot.generation;
+        if generation <= self.snapshot.load().generation {
+            error!(generation, "a snapshot older than the one in use was dropped");
+            return;
+        }
+        self.snapshot.store(Arc::new(settled.snapshot));
+        self.metrics.set_generation(generation);
+    }
+
+    fn handle(&mut self, command: Command) {
+        match command {
+            Command::View(reply) => {
+                // Nobody looks where the client has left.
+                let _ = reply.send(View::new(&self.board, self.snapshot.load().generation, self.now()));
+            }
+            Command::Reload(prepared, reply) => {
+                let outcome = self.board.reload(*prepared, self.clock.now());
+                self.publish();
+                let _ = reply.send(outcome); // as above
+            }
+            Command::Override { change, guard, reply } => self.change(change, guard, reply),
+        }
+    }
+
+    fn change(&mut self, change: Override, guard: Guard, reply: oneshot::Sender<Result<Vec<String>, String>>) {
+        let now = self.now();
+        let emptied = match change.enabled {
+            Some(Enabled::Disabled) => self.board.emptied_by(&change, now.moment),
+            _ => Vec::new(),
+        };
+        if guard == Guard::Refuse && !emptied.is_empty() {
+            let refusal = format!("{}; add --force to do it all the same", emptied.join("; "));
+            let _ = reply.send(Err(refusal)); // nobody waits where the client has left
+            return;
+        }
+        let Override { kind, name, reason, .. } = &change;
+        let wanted = change.enabled.map_or_else(|| "as configured".to_owned(), |enabled| enabled.to_string());
+        info!(%kind, %name, %wanted, %reason, "an operator changed an object");
+        let done = format!("{kind} {name} is {wanted}{}", ending(&change, now));
+        self.board.apply(&Fact::Override(change), now.moment);
+        self.publish();
+        let lines = std::iter::once(done).chain(emptied.into_iter().map(|line| format!("warning: {line}"))).collect();
+        self.keep_overrides(lines, reply);
+    }
+
+    /// Keeps the overrides and answers once they are on the disk.
+    fn keep_overrides(&self, mut lines: Vec<String>, reply: oneshot::Sender<Result<Vec<String>, String>>) {
+        let overrides = memory::save_overrides(self.board.table().overrides().iter(), self.now());
+        let saves = self.saves.clone();
+        tokio::spawn(async move {
+            let (kept, on_disk) = oneshot::channel();
+            let sent = saves.send(Save::Overrides(overrides, kept)).await.map_err(|_| "the saver ended".to_owned());
+            let outcome = match sent {
+                Ok(()) => on_disk.await.unwrap_or_else(|_| Err("the saver ended".to_owned())),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = outcome {
+                lines.push(format!("warning: in use, but a restart would forget it: {error}"));
+            }
+            let _ = reply.send(Ok(lines)); // nobody waits where the client has left
+        });
+    }
+
+    fn save_health(&self) {
+        // A saver that is behind writes the next state instead.
+        let _ = self.saves.try_send(Save::Health(memory::save_health(&self.board.table().remember())));
+    }
+
+    fn now(&self) -> Now {
+        Now { moment: self.clock.now(), unix_ms: self.clock.wall_millis() }
+    }
+}
+
+/// How an override ends, in words.
+fn ending(change: &Override, now: Now) -> String {
+    match (change.until, change.enabled) {
+        (Some(until), _) => format!(" until {}", super::clock::rfc3339(now.unix_ms_of(until))),
+        (None, Some(_)) => " until `fairlead enable --reset` or another change".to_owned(),
+        (None, None) => String::new(),
+    }
+}

@@ -1,0 +1,25 @@
+//! `fairlead serve`: a DNS node until it is told to stop.
+
+use super::args::ServeArgs;
+use super::log;
+use crate::app::clock::Clock;
+use crate::app::{Node, tasks};
+
+/// Serves DNS.
+pub(super) fn node(args: &ServeArgs) -> Result<(), String> {
+    log::start(&args.log.log, args.log.log_format)?;
+    let clock = Clock::start();
+    let config = crate::app::load(&args.config)?;
+    run(async {
+        let node = Node::start(&args.config, config, clock).map_err(|error| error.to_string())?;
+        let stop = tasks::stop_signal()?;
+        node.run_until(stop).await.map_err(|error| error.to_string())
+    })
+}
+
+/// Runs a process's tasks on two threads: queries have threads of their own.
+pub(super) fn run<T>(future: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).enable_all().build();
+    runtime.map_err(|error| format!("starting the runtime: {error}"))?.block_on(future)
+}
