@@ -315,6 +315,48 @@ fn descriptions_name_what_the_databases_know() {
 }
 
 #[test]
+fn databases_that_are_none_or_the_wrong_ones_are_named() {
+    let check = |city: &[u8], asn: &[u8], expected: &str| {
+        let error = Topology::compile(&Rules::default(), Some(city), Some(asn)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    let [city, asn] = mmdb::example();
+    check(b"no database", &asn, "reading the city database (geoip.city): ");
+    check(&city, &asn[..asn.len() / 2], "reading the asn database (geoip.asn): ");
+    check(&asn, &asn, "geoip.city): it is of type \"Fairlead-Example-ASN\" and tells nothing that geoip.city is for");
+    check(&city, &city, "geoip.asn): it is of type \"Fairlead-Example-City\"");
+}
+
+#[test]
+fn a_damaged_database_is_an_error_or_harmless_but_never_a_panic() {
+    let client = Match::City { country: *b"DE", city: "Berlin".into() };
+    let rules = Rules {
+        records: vec![record(is(client), is(country("DE")), 1), record(is(Match::Asn(64496)), is(pool("a")), 1)],
+        ..Rules::default()
+    };
+    let [city, asn] = mmdb::example();
+    let member = Candidate { address: Some(BERLIN.parse().unwrap()), ..Candidate::default() };
+    for position in 0..city.len() {
+        for change in [0xff, 0x10] {
+            let mut damaged = city.clone();
+            damaged[position] ^= change;
+            if let Ok(topology) = Topology::compile(&rules, Some(&damaged), Some(&asn)) {
+                let answer = topology.classify_answer(&member);
+                topology.score(topology.locate(TOKYO.parse().unwrap()).class, &answer);
+            }
+        }
+    }
+}
+
+#[test]
+fn regions_that_contain_each_other_are_named() {
+    let region = |name: &str, inner: &str| Region { name: name.into(), conditions: vec![not(region(inner))] };
+    let regions = vec![region("a", "b"), region("b", "c"), region("c", "d"), region("d", "b")];
+    let error = Topology::compile(&Rules { regions, ..Rules::default() }, None, None).unwrap_err();
+    assert_eq!(error.to_string(), "regions.b: contains itself: b → c → d → b");
+}
+
+#[test]
 fn the_example_databases_are_what_the_writer_makes() {
     for (name, made) in ["topology/example-city.mmdb", "topology/example-asn.mmdb"].iter().zip(mmdb::example()) {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);

@@ -60,6 +60,9 @@ struct ClientRecords {
 /// The layer of negated conditions, and of all that tell many clients apart from few others.
 const COARSE: usize = LAYERS - 1;
 
+/// How many combinations of sets are remembered with their class; it bounds memory.
+const REMEMBERED_MAX: usize = 1 << 18;
+
 /// Classes while they are found.
 #[derive(Debug)]
 struct Classes<'a> {
@@ -75,6 +78,7 @@ struct Classes<'a> {
     sets: Vec<Box<[u32]>>,
     set_ids: HashMap<Box<[u32]>, u32>,
     lists: [HashMap<Box<[u32]>, List>; LAYERS],
+    /// The classes found last; one that is forgotten is found again.
     class_of_sets: HashMap<[u32; 3], u32>,
     class_ids: HashMap<Class, u32>,
     classes: Vec<Class>,
@@ -220,6 +224,9 @@ impl<'a> Classes<'a> {
         let id = *self.class_ids.entry(class).or_insert(next);
         if id == next {
             self.classes.push(class);
+        }
+        if self.class_of_sets.len() >= REMEMBERED_MAX {
+            self.class_of_sets.clear();
         }
         self.class_of_sets.insert(sets, id);
         Ok(id)

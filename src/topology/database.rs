@@ -70,6 +70,10 @@ impl Databases {
     }
 }
 
+/// The most networks that a database may hold. The large ones of today have some six million; a damaged search tree can
+/// lead to far more than it has nodes.
+const NETWORKS_MAX: usize = 1 << 26;
+
 fn open(database: Database, bytes: &[u8]) -> Result<Reader<Vec<u8>>, TopologyError> {
     let corrupt = |source| TopologyError::Corrupt { database, source };
     let reader = Reader::from_source(bytes.to_vec()).map_err(corrupt)?;
@@ -89,13 +93,14 @@ fn survey(
     reader: &Reader<Vec<u8>>,
     mut value_of: impl FnMut(&Location) -> u32,
 ) -> Result<World, MaxMindDbError> {
-    let (mut ipv4, mut ipv6) = (Vec::new(), Vec::new());
+    let mut world = World { ipv4: Boundaries::new(), ipv6: Boundaries::new() };
     let mut known = HashMap::new();
-    // A tree has one leaf more than it has nodes; a damaged one may lead in circles.
-    let mut left = u64::from(reader.metadata().node_count) + 2;
-    for network in reader.networks(WithinOptions::default())? {
+    // The networks come in ascending order.
+    for (count, network) in reader.networks(WithinOptions::default())?.enumerate() {
         let network = network?;
-        left = left.checked_sub(1).ok_or_else(|| MaxMindDbError::invalid_database("the search tree is no tree"))?;
+        if count >= NETWORKS_MAX {
+            return Err(MaxMindDbError::invalid_database(format!("it holds more than {NETWORKS_MAX} networks")));
+        }
         let value = match network.offset().and_then(|offset| known.get(&offset)) {
             Some(value) => *value,
             None => {
@@ -106,22 +111,17 @@ fn survey(
         };
         let prefix = network.network()?;
         match prefix.ip() {
-            IpAddr::V4(first) => ipv4.push((u32::from(first), prefix.prefix(), value)),
+            IpAddr::V4(first) => world.ipv4.prefix(first.into(), prefix.prefix(), value),
             IpAddr::V6(first) if is_translated(first.into()) && prefix.prefix() >= 16 => {}
             IpAddr::V6(first) => {
                 // What covers ::/96 holds for IPv4, which databases keep there.
                 if first.is_unspecified() && prefix.prefix() <= 96 {
-                    ipv4.push((0, 0, value));
+                    world.ipv4.prefix(0, 0, value);
                 }
-                ipv6.push((u128::from(first), prefix.prefix(), value));
+                world.ipv6.prefix(first.into(), prefix.prefix(), value);
             }
         }
     }
-    let mut world = World { ipv4: Boundaries::new(), ipv6: Boundaries::new() };
-    ipv4.sort_unstable();
-    ipv6.sort_unstable();
-    ipv4.into_iter().for_each(|(first, length, value)| world.ipv4.prefix(first, length, value));
-    ipv6.into_iter().for_each(|(first, length, value)| world.ipv6.prefix(first, length, value));
     Ok(world)
 }
 
