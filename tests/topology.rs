@@ -357,6 +357,30 @@ fn regions_that_contain_each_other_are_named() {
 }
 
 #[test]
+fn the_example_folder_steers_as_its_comments_say() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("topology");
+    let (config, _) = fairlead::config::load(&folder, 0).unwrap();
+    let (city, asn) = (config.geoip.city.as_deref(), config.geoip.asn.as_deref());
+    let topology = Topology::compile(&config.topology, city, asn).unwrap();
+    let check = |client: &str, members: [u32; 3], pools: [u32; 2]| {
+        let class = topology.locate(client.parse().unwrap()).class;
+        let score = |candidate| topology.score(class, &topology.classify_answer(&candidate));
+        let member = |datacenter| Candidate { pool: Some("web"), datacenter: Some(datacenter), ..Candidate::default() };
+        let pool = |pool| Candidate { pool: Some(pool), ..Candidate::default() };
+        assert_eq!(["london", "newyork", "tokyo"].map(|datacenter| score(member(datacenter))), members, "{client}");
+        assert_eq!(["download-europe", "download-world"].map(|name| score(pool(name))), pools, "{client}");
+    };
+    check("192.0.2.10", [100, 50, 0], [10, 1]);
+    check("192.0.2.200", [100, 200, 0], [10, 1]);
+    check("198.51.100.10", [50, 100, 50], [0, 1]);
+    check("203.0.113.10", [0, 0, 100], [0, 1]);
+    check("2001:db8:5::1", [100, 50, 120], [0, 1]);
+    check("10.1.2.3", [0, 300, 300], [0, 1]);
+    check("10.99.2.3", [50, 100, 50], [0, 1]);
+    check("8.8.8.8", [50, 100, 50], [0, 1]);
+}
+
+#[test]
 fn the_example_databases_are_what_the_writer_makes() {
     for (name, made) in ["topology/example-city.mmdb", "topology/example-asn.mmdb"].iter().zip(mmdb::example()) {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);

@@ -40,9 +40,44 @@ pub struct Candidate<'a> {
 
 /// Which answer conditions a candidate matches. Cheap to clone; candidates that compare equal always score the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct AnswerClass {
-    /// The matching conditions, ascending.
-    matches: Arc<[u32]>,
+pub struct AnswerClass(AnswerMatches);
+
+/// The matching conditions, ascending. The usual few lie in place, so that scoring many candidates reads memory in order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum AnswerMatches {
+    Few { length: u8, list: [u32; FEW] },
+    Many(Arc<[u32]>),
+}
+
+/// How many matching conditions lie in place.
+const FEW: usize = 5;
+
+impl Default for AnswerMatches {
+    fn default() -> Self {
+        Self::Few { length: 0, list: [0; FEW] }
+    }
+}
+
+impl AnswerClass {
+    fn new(mut matches: Vec<u32>) -> Self {
+        matches.sort_unstable();
+        let length = matches.len();
+        let few = u8::try_from(length).ok().filter(|_| length <= FEW);
+        Self(match few {
+            Some(length) => {
+                matches.resize(FEW, 0);
+                AnswerMatches::Few { length, list: matches.try_into().unwrap_or_default() }
+            }
+            None => AnswerMatches::Many(matches.into()),
+        })
+    }
+
+    fn matches(&self) -> &[u32] {
+        match &self.0 {
+            AnswerMatches::Few { length, list } => list.get(..usize::from(*length)).unwrap_or(&[]),
+            AnswerMatches::Many(list) => list,
+        }
+    }
 }
 
 /// How many lists a class has: those of prefixes, those of cities and autonomous systems, and those of all else.
@@ -174,9 +209,7 @@ impl Topology {
         let holds = |id: &u32| holding.binary_search(id).is_ok();
         let matching = holding.iter().filter_map(|id| self.answers.plain.get(id));
         let broken = self.answers.negated.iter().filter(|(id, _)| !holds(id) && self.matches.applies(**id, side));
-        let mut matches: Vec<u32> = matching.chain(broken.map(|(_, answer)| answer)).copied().collect();
-        matches.sort_unstable();
-        AnswerClass { matches: matches.into() }
+        AnswerClass::new(matching.chain(broken.map(|(_, answer)| answer)).copied().collect())
     }
 
     /// Tells where the databases place an address. Allocates; for explanations, not per query.
@@ -199,7 +232,7 @@ impl Topology {
     }
 
     fn first_record(&self, class: ClassId, answer: &AnswerClass) -> Option<u32> {
-        let class = self.classes.get(index(class.0))?;
-        class.lists.iter().filter_map(|list| self.lists.first(*list, &answer.matches)).min()
+        let (class, matches) = (self.classes.get(index(class.0))?, answer.matches());
+        class.lists.iter().filter_map(|list| self.lists.first(*list, matches)).min()
     }
 }
