@@ -7,7 +7,7 @@ use super::{guard, names};
 use crate::answer::Snapshot;
 use crate::monitor::Target;
 use crate::status::{Availability, Changed, Enabled, Fact, Moment, Override, Remembered, Table};
-use crate::wideip::Model;
+use crate::wideip::{Model, Tables, VirtualServerId};
 
 /// The publisher's knowledge.
 pub(super) struct Board {
@@ -15,10 +15,12 @@ pub(super) struct Board {
     /// The configured objects and what discovery made of them.
     model: Arc<Model>,
     table: Table,
+    /// What decisions read, made of the two above.
+    tables: Tables,
     generation: u64,
     /// What changed since the last snapshot.
     pending: Changed,
-    /// Whether the next snapshot is due although nothing in the table changed.
+    /// Whether the tables were made of another model.
     is_stale: bool,
     /// What was last told of each virtual server, by index.
     told: Vec<Option<(Availability, Enabled)>>,
@@ -52,22 +54,25 @@ pub(super) struct Settled {
 impl Board {
     /// Starts from a configuration and what is remembered of the last run.
     pub(super) fn new(prepared: Prepared, remembered: &Remembered, now: Moment) -> Self {
-        let model = Arc::new(prepared.model.clone());
-        let table = Table::new(model.watched(), prepared.status, now);
+        let configured = Arc::new(prepared.model.clone());
+        let mut table = Table::new(configured.watched(), prepared.status, now);
+        // Discovered virtual servers must exist before their verdicts are taken.
+        let inventories = Remembered { verdicts: Vec::new(), ..remembered.clone() };
+        table.restore(&inventories, now);
+        let model = Arc::new(configured.discovered(&table, &configured));
+        table.configure(model.watched(), prepared.status, now);
+        table.restore(remembered, now);
+        let tables = Tables::build(Arc::clone(&model), Arc::clone(&prepared.topology), &table, prepared.seed);
         let mut board = Self {
             prepared,
             model,
             table,
+            tables,
             generation: 0,
             pending: Changed::default(),
             is_stale: true,
             told: Vec::new(),
         };
-        // Discovered virtual servers must exist before their verdicts are taken.
-        let inventories = Remembered { verdicts: Vec::new(), ..remembered.clone() };
-        board.table.restore(&inventories, now);
-        board.discover(now);
-        board.table.restore(remembered, now);
         board.told = board.states();
         board
     }
@@ -116,18 +121,25 @@ impl Board {
         if !self.is_changed() {
             return None;
         }
-        let is_discovered = !self.pending.inventories.is_empty();
-        if is_discovered {
+        if !self.pending.inventories.is_empty() {
             self.discover(now);
         }
         let flips = self.flips();
         let targets = self.is_stale.then(|| Prepared::targets(&self.prepared.monitors, &self.model));
+        self.tables = if self.is_stale {
+            self.tables.rebuild(Arc::clone(&self.model), Arc::clone(&self.prepared.topology), &self.table)
+        } else {
+            self.tables.refresh(&self.table, &self.pending)
+        };
         self.pending = Changed::default();
         self.is_stale = false;
         self.generation += 1;
-        let snapshot =
-            Snapshot::new(self.generation, &self.prepared.zones, Arc::clone(&self.prepared.answer), self.prepared.seed);
-        Some(Settled { snapshot, flips, targets })
+        Some(Settled { snapshot: self.snapshot(), flips, targets })
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let Prepared { zones, answer, seed, .. } = &self.prepared;
+        Snapshot::new(self.generation, zones, Arc::clone(answer), *seed)
     }
 
     /// Lets the agents' lists into the model.
@@ -159,11 +171,11 @@ impl Board {
         for &index in &self.pending.virtual_servers {
             let (Some(status), Some(told)) = (self.table.status(index), self.told.get_mut(index)) else { continue };
             let before = told.replace((status.availability, status.enabled));
-            if let (Some(before), Some(one)) = (before, self.model.virtual_servers.get(index))
+            if let (Some(before), Ok(one)) = (before, u32::try_from(index).map(VirtualServerId))
                 && before != (status.availability, status.enabled)
             {
                 flips.push(Flip {
-                    virtual_server: names::virtual_server(&self.model, one),
+                    virtual_server: self.model.virtual_server_name(one),
                     from: state(before),
                     to: state((status.availability, status.enabled)),
                     source: status.source.to_string(),
@@ -187,6 +199,11 @@ impl Board {
     /// What is known of them.
     pub(super) fn table(&self) -> &Table {
         &self.table
+    }
+
+    /// What decisions read.
+    pub(super) fn tables(&self) -> &Tables {
+        &self.tables
     }
 
     /// The configuration in use.

@@ -18,7 +18,7 @@ pub(super) fn emptied(model: &Model, before: &Table, after: &Table) -> Vec<Strin
             && !has_usable_pool(model, after, wide_ip)
     });
     let pools = pools.map(|pool| format!("pool {} would lose its last available member", pool.name));
-    let wide_ips = wide_ips.map(|one| format!("wide IP {} would lose its last available pool", names::wide_ip(one)));
+    let wide_ips = wide_ips.map(|one| format!("wide IP {} would lose its last available pool", one.full_name()));
     pools.chain(wide_ips).collect()
 }
 
@@ -52,16 +52,16 @@ fn is_wanted_pool(table: &Table, pool: &Pool) -> bool {
 }
 
 fn is_wanted_wide_ip(table: &Table, wide_ip: &WideIp) -> bool {
-    table.overrides().is_wanted(ObjectKind::WideIp, &names::wide_ip(wide_ip), wide_ip.enabled)
+    table.overrides().is_wanted(ObjectKind::WideIp, &wide_ip.full_name(), wide_ip.enabled)
 }
 
 /// The wide IPs, as `name/TYPE`, that could be answered under `old` and under `new` have nothing left to answer with,
 /// although they do not say that this may be.
 pub(super) fn left_without_answer(old: &Model, new: &Model) -> Vec<String> {
     let served: HashMap<String, bool> =
-        old.wide_ips.iter().map(|one| (names::wide_ip(one), can_answer(old, one))).collect();
-    let lost = |one: &&WideIp| served.get(&names::wide_ip(one)).copied().unwrap_or(false) && !can_answer(new, one);
-    new.wide_ips.iter().filter(lost).map(names::wide_ip).collect()
+        old.wide_ips.iter().map(|one| (one.full_name(), can_answer(old, one))).collect();
+    let lost = |one: &&WideIp| served.get(&one.full_name()).copied().unwrap_or(false) && !can_answer(new, one);
+    new.wide_ips.iter().filter(lost).map(WideIp::full_name).collect()
 }
 
 /// Whether a wide IP has anything to answer with, whatever its health: a member with an address or a name, a fallback

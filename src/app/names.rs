@@ -1,37 +1,14 @@
 //! The names by which people call objects, and finding what they meant.
 
 use crate::status::ObjectKind;
-use crate::wideip::{Member, MemberTarget, Model, Pattern, Pool, VirtualServer, WideIp};
+use crate::wideip::{Member, Model, Pool, VirtualServerId, WideIp};
 
 /// How many names are offered when one is unknown.
 const SUGGESTIONS_MAX: usize = 3;
 
-/// A wide IP: `name/TYPE`.
-pub(super) fn wide_ip(wide_ip: &WideIp) -> String {
-    let (Pattern::Exact(name) | Pattern::Glob(name)) = &wide_ip.name;
-    format!("{name}/{}", wide_ip.record_type)
-}
-
-/// A virtual server: `server/virtual-server`.
-pub(super) fn virtual_server(model: &Model, virtual_server: &VirtualServer) -> String {
-    let server = model.servers.get(index(virtual_server.server.0)).map_or("", |server| &server.name);
-    format!("{server}/{}", virtual_server.name)
-}
-
-/// What a member answers with: `server/virtual-server`, or a domain name.
-pub(super) fn target(model: &Model, member: &Member) -> String {
-    match &member.target {
-        MemberTarget::Name { name, .. } => name.to_string(),
-        MemberTarget::VirtualServer(id) => {
-            let found = model.virtual_servers.get(index(id.0));
-            found.map(|found| virtual_server(model, found)).unwrap_or_default()
-        }
-    }
-}
-
 /// A member of a pool: `pool/server/virtual-server` or `pool/name`.
 pub(super) fn member(model: &Model, pool: &Pool, member: &Member) -> String {
-    format!("{}/{}", pool.name, target(model, member))
+    format!("{}/{}", pool.name, model.member_name(member))
 }
 
 /// Every object of a kind.
@@ -39,13 +16,15 @@ pub(super) fn all(model: &Model, kind: ObjectKind) -> Vec<String> {
     match kind {
         ObjectKind::Datacenter => model.datacenters.iter().map(|one| one.name.to_string()).collect(),
         ObjectKind::Server => model.servers.iter().map(|one| one.name.to_string()).collect(),
-        ObjectKind::VirtualServer => model.virtual_servers.iter().map(|one| virtual_server(model, one)).collect(),
+        ObjectKind::VirtualServer => {
+            (0..).take(model.virtual_servers.len()).map(|id| model.virtual_server_name(VirtualServerId(id))).collect()
+        }
         ObjectKind::Pool => model.pools.iter().map(|one| one.name.to_string()).collect(),
         ObjectKind::Member => {
             let of_pool = |pool| members(model, pool);
             model.pools.iter().flat_map(of_pool).collect()
         }
-        ObjectKind::WideIp => model.wide_ips.iter().map(wide_ip).collect(),
+        ObjectKind::WideIp => model.wide_ips.iter().map(WideIp::full_name).collect(),
     }
 }
 

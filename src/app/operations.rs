@@ -10,8 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::clock::Clock;
 use super::control::{Change, Question, Request, Response};
-use super::publisher::{Command, Guard};
-use super::readiness::{Progress, judge};
+use super::publisher::{Command, Guard, MonitorRound};
 use super::view::View;
 use super::{explain, names, tree};
 use crate::admin::Readiness;
@@ -87,14 +86,9 @@ impl Operations {
         if self.ready.load(Ordering::Relaxed) {
             return Readiness::Ready;
         }
-        let readiness = match self.view().await {
-            Ok(view) => {
-                let running = Duration::from_millis(self.clock.now().as_millis());
-                let (monitors_done, timeout) = (*self.monitors_done.borrow(), view.ready_timeout);
-                judge(&view.model, &view.table, Progress { monitors_done, running, timeout })
-            }
-            Err(reason) => Readiness::Waiting(vec![reason]),
-        };
+        let monitors = if *self.monitors_done.borrow() { MonitorRound::Done } else { MonitorRound::Running };
+        let readiness = self.ask(|reply| Command::Readiness(monitors, reply)).await;
+        let readiness = readiness.unwrap_or_else(|reason| Readiness::Waiting(vec![reason]));
         if readiness == Readiness::Ready {
             self.ready.store(true, Ordering::Relaxed);
             self.metrics.ready();
@@ -109,7 +103,7 @@ impl Operations {
             return Err(format!("a reason has at most {REASON_MAX} characters, none of them control characters"));
         }
         let view = self.view().await?;
-        let name = names::find(&view.model, kind, &change.name)?;
+        let name = names::find(view.tables.model(), kind, &change.name)?;
         let until = change.for_ms.map(|for_ms| self.clock.now().after(Duration::from_millis(for_ms)));
         let order = Override { kind, name: name.into(), enabled, until, reason: change.reason.into() };
         let guard = if change.force { Guard::Warn } else { Guard::Refuse };

@@ -34,7 +34,6 @@ pub(super) struct Prepared {
     /// Settings of the answer path.
     pub(super) answer: Arc<answer::Settings>,
     /// Records and regions, compiled.
-    #[expect(dead_code, reason = "read once wide IPs are decided")]
     pub(super) topology: Arc<Topology>,
     /// The agents to dial.
     pub(super) agents: Vec<AgentAddress>,

@@ -12,13 +12,15 @@ use super::board::Board;
 use super::clock::Clock;
 use super::memory::{self, Now};
 use super::prepare::Prepared;
+use super::readiness::{Progress, judge};
 use super::saver::Save;
 use super::tasks::Drain;
 use super::view::View;
+use crate::admin::Readiness;
 use crate::answer::Snapshot;
 use crate::metrics::Metrics;
 use crate::monitor::Schedule;
-use crate::status::{Enabled, Fact, ObjectKind, Override};
+use crate::status::{Enabled, Fact, Moment, ObjectKind, Override};
 
 /// How many facts may wait; senders wait when there are more.
 pub(super) const FACTS_MAX: usize = 8192;
@@ -49,6 +51,17 @@ pub(super) enum Command {
     Reload(Box<Prepared>, oneshot::Sender<Result<(), String>>),
     /// Shows everything that is known.
     View(oneshot::Sender<View>),
+    /// Tells whether the first health round is in.
+    Readiness(MonitorRound, oneshot::Sender<Readiness>),
+}
+
+/// How far the monitors of this node are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MonitorRound {
+    /// Some have not probed yet.
+    Running,
+    /// Every one has probed every target.
+    Done,
 }
 
 /// Whether an operator may take the last usable member of a pool away.
@@ -165,6 +178,9 @@ impl Publisher {
                 // Nobody looks where the client has left.
                 let _ = reply.send(View::new(&self.board, self.snapshot.load().generation, self.now()));
             }
+            Command::Readiness(monitors, reply) => {
+                let _ = reply.send(self.readiness(monitors)); // as above
+            }
             Command::Reload(prepared, reply) => {
                 let outcome = self.board.reload(*prepared, self.clock.now());
                 self.publish();
@@ -172,6 +188,12 @@ impl Publisher {
             }
             Command::Override { change, guard, reply } => self.change(change, guard, reply),
         }
+    }
+
+    fn readiness(&self, monitors: MonitorRound) -> Readiness {
+        let timeout = self.board.prepared().ready_timeout;
+        let running = self.clock.now().since(Moment::default());
+        judge(self.board.model(), self.board.table(), Progress { monitors, running, timeout })
     }
 
     fn change(&mut self, change: Override, guard: Guard, reply: oneshot::Sender<Result<Vec<String>, String>>) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::publisher::MonitorRound;
 use crate::admin::Readiness;
 use crate::status::Table;
 use crate::wideip::Model;
@@ -9,8 +10,8 @@ use crate::wideip::Model;
 /// What readiness depends on besides the table.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Progress {
-    /// Whether every monitor of this node has probed every target once.
-    pub(super) monitors_done: bool,
+    /// How far the monitors of this node are.
+    pub(super) monitors: MonitorRound,
     /// How long the node has been running.
     pub(super) running: Duration,
     /// After how long it is ready all the same.
@@ -36,7 +37,7 @@ pub(super) fn judge(model: &Model, table: &Table, progress: Progress) -> Readine
             Some(Ok(())) => {}
         }
     }
-    if !progress.monitors_done {
+    if progress.monitors == MonitorRound::Running {
         waiting.push("the first round of monitors".to_owned());
     }
     if waiting.is_empty() {
@@ -59,7 +60,7 @@ mod tests {
     use crate::status::{Availability, Fact, Measurements, Moment, Source, Verdict};
 
     const NOT_DONE: Progress =
-        Progress { monitors_done: true, running: Duration::from_secs(1), timeout: Duration::from_secs(30) };
+        Progress { monitors: MonitorRound::Done, running: Duration::from_secs(1), timeout: Duration::from_secs(30) };
 
     fn link(server: &str, state: Result<(), &str>) -> Fact {
         Fact::Link { server: server.into(), state: state.map_err(Into::into), at: Moment::from_millis(1) }
@@ -96,6 +97,6 @@ mod tests {
         check(&facts, NOT_DONE, &waits);
         check(&[], Progress { running: Duration::from_secs(30), ..NOT_DONE }, &[]);
         check(&[report("ny-lb1"), link("lon-lb1", Ok(())), report("lon-lb1")], NOT_DONE, &[]);
-        check(&[], Progress { monitors_done: false, ..NOT_DONE }, &["the first round of monitors", left]);
+        check(&[], Progress { monitors: MonitorRound::Running, ..NOT_DONE }, &["the first round of monitors", left]);
     }
 }
