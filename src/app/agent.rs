@@ -56,7 +56,8 @@ impl Agent {
             reports,
         };
         let collector = Collector::start(settings, clock.started());
-        let admin = settings.admin.map(|at| Admin::start(at, pages(&collector, states, clock), admin::Limits::default()));
+        let admin =
+            settings.admin.map(|at| Admin::start(at, pages(&collector, states, clock), admin::Limits::default()));
         let admin = admin.transpose().map_err(AgentError::Admin)?;
         let mut tasks = Tasks::new();
         let acceptor = Acceptor::start(context, listener);

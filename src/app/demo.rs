@@ -269,12 +269,11 @@ fn node_yaml(port: u16, agents: &[SocketAddr]) -> String {
     let servers: String = SITES
         .iter()
         .zip(agents)
-        .map(|(site, agent)| {
-            format!("  {0}: {{ datacenter: {0}, agent: '{agent}', discovery: enabled }}\n", site.name)
-        })
+        .map(|(site, agent)| format!("  {0}: {{ datacenter: {0}, agent: '{agent}', discovery: enabled }}\n", site.name))
         .collect();
     let pools = each(&|site| {
-        let members = (1..=site.backends.len()).map(|number| format!("{{virtual_server: {0}/{0}-{number}}}", site.name));
+        let members =
+            (1..=site.backends.len()).map(|number| format!("{{virtual_server: {0}/{0}-{number}}}", site.name));
         let members = members.collect::<Vec<_>>().join(", ");
         format!("  {}: {{ type: A, ttl: 5s, members: [ {members} ] }}\n", site.name)
     });

@@ -5,17 +5,20 @@
 //! - A failed reload leaves the running node exactly as it was.
 //! - Any task that ends by itself ends the process, with its name in the log.
 
+pub mod agent;
 pub mod backend;
 mod board;
 pub mod clock;
 pub mod control;
+pub mod demo;
 mod explain;
 mod files;
 mod guard;
 mod memory;
+mod mesh;
 mod names;
 mod node;
-mod operations;
+pub mod operations;
 mod prepare;
 mod publisher;
 mod readiness;

@@ -13,6 +13,7 @@ use super::board::Board;
 use super::clock::Clock;
 use super::control::{Control, ControlError, Question};
 use super::memory::{self, Now};
+use super::mesh;
 use super::operations::Operations;
 use super::prepare::Prepared;
 use super::publisher::{COMMANDS_MAX, FACTS_MAX, Publisher};
@@ -24,6 +25,7 @@ use crate::admin::{self, Admin, AdminError, ExplainQuery, Pages};
 use crate::answer::{self, Snapshot, Worker};
 use crate::config::Config;
 use crate::listener::{self, Listeners, Service};
+use crate::mesh::PeerStates;
 use crate::metrics::Metrics;
 use crate::monitor::{Authorities, CONCURRENCY_DEFAULT, Schedule, ScheduleOptions};
 use crate::status::Remembered;
@@ -36,6 +38,7 @@ pub struct Node {
     listeners: Listeners,
     admin: Option<Admin>,
     control: PathBuf,
+    operations: Arc<Operations>,
     tasks: Tasks,
 }
 
@@ -78,18 +81,23 @@ impl Node {
         let schedule = Schedule::start(targets, schedule_options(clock, config.seed), facts.clone());
         let first_round = schedule.first_round();
         let agents = watch::Sender::new(config.mesh.as_ref().map(|mesh| mesh.agents.clone()).unwrap_or_default());
+        let peers = PeerStates::default();
+        if let Some(settings) = &config.mesh {
+            let dialer = mesh::dialer(settings, clock, facts.clone(), peers.clone()).map_err(StartError::Other)?;
+            tasks.spawn("mesh", mesh::run(dialer, agents.subscribe(), tasks.drain()));
+        }
         tasks.spawn("saver", saver::run(store, saves_in));
         let publisher = Publisher::new(board, Arc::clone(&snapshot), schedule, saves, Arc::clone(&metrics), clock);
         tasks.spawn("publisher", publisher.run(facts_in, commands_in, tasks.drain()));
         let reloader = Reloader::new(path, &config, commands.clone(), agents, Arc::clone(&metrics), clock);
         tasks.spawn("reload", reloader.map_err(StartError::Other)?.run(tasks.drain()));
 
-        let operations = Arc::new(Operations::new(commands, Arc::clone(&snapshot), first_round, metrics, clock));
+        let operations = Arc::new(Operations::new(commands, Arc::clone(&snapshot), first_round, peers, metrics, clock));
         let admin = config.admin.map(|address| Admin::start(address, pages(&operations), admin::Limits::default()));
         let admin = admin.transpose().map_err(StartError::Admin)?;
-        tasks.spawn("control", serve_control(control, operations, tasks.drain()));
+        tasks.spawn("control", serve_control(control, Arc::clone(&operations), tasks.drain()));
         info!(node = %config.node, "serving");
-        Ok(Self { listeners, admin, control: config.control, tasks })
+        Ok(Self { listeners, admin, control: config.control, operations, tasks })
     }
 
     /// The addresses that answer DNS, with the ports the system chose where 0 was configured.
@@ -105,6 +113,11 @@ impl Node {
     /// The control socket.
     pub fn control(&self) -> &Path {
         &self.control
+    }
+
+    /// What operators may ask and order.
+    pub fn operations(&self) -> Arc<Operations> {
+        Arc::clone(&self.operations)
     }
 
     /// Serves until `stop` is ready or a task ends by itself, then drains and stops.
@@ -189,7 +202,7 @@ fn pages(operations: &Arc<Operations>) -> Pages {
         }),
         mesh: Box::new(move || {
             let operations = Arc::clone(&mesh);
-            Box::pin(async move { or_error(operations.mesh().await) })
+            Box::pin(async move { operations.mesh() })
         }),
     }
 }

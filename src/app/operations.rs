@@ -5,16 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::clock::Clock;
 use super::control::{Change, Question, Request, Response};
 use super::publisher::{Command, Guard, MonitorRound};
 use super::view::View;
-use super::{explain, names, tree};
+use super::{explain, mesh, names, tree};
 use crate::admin::Readiness;
 use crate::answer::Snapshot;
+use crate::mesh::PeerStates;
 use crate::metrics::Metrics;
 use crate::status::{Enabled, ObjectKind, Override};
 
@@ -22,13 +23,14 @@ use crate::status::{Enabled, ObjectKind, Override};
 const REASON_MAX: usize = 500;
 
 /// What operators reach.
-pub(super) struct Operations {
+pub struct Operations {
     commands: mpsc::Sender<Command>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     /// Whether every monitor has probed once.
     monitors_done: watch::Receiver<bool>,
     /// Set once ready, and for good: a node that has served does not become a new one.
     ready: AtomicBool,
+    peers: PeerStates,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
@@ -38,10 +40,13 @@ impl Operations {
         commands: mpsc::Sender<Command>,
         snapshot: Arc<ArcSwap<Snapshot>>,
         monitors_done: watch::Receiver<bool>,
+        peers: PeerStates,
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
-        Self { commands, snapshot, monitors_done, ready: AtomicBool::new(false), metrics, clock }
+        let of_mesh = peers.clone();
+        metrics.set_reader("mesh", Box::new(move |scrape| mesh::scrape(&of_mesh, clock.now(), scrape)));
+        Self { commands, snapshot, monitors_done, ready: AtomicBool::new(false), peers, metrics, clock }
     }
 
     /// Does what a control request asks.
@@ -52,13 +57,13 @@ impl Operations {
             Request::Reset(change) => self.change(change, None).await.map(Response::Done),
             Request::Status => self.status().await.map(Response::Data),
             Request::Explain(question) => self.explain(&question).map(Response::Data),
-            Request::MeshStatus => self.mesh().await.map(Response::Data),
+            Request::MeshStatus => Ok(Response::Data(self.mesh())),
         };
         outcome.unwrap_or_else(Response::Refused)
     }
 
     /// The state of every object.
-    pub(super) async fn status(&self) -> Result<Value, String> {
+    pub async fn status(&self) -> Result<Value, String> {
         let view = self.view().await?;
         Ok(tree::status(&view))
     }
@@ -69,8 +74,8 @@ impl Operations {
     }
 
     /// The peers of the mesh.
-    pub(super) async fn mesh(&self) -> Result<Value, String> {
-        Ok(Value::Array(Vec::new()))
+    pub(super) fn mesh(&self) -> Value {
+        json!(self.peers.status(self.clock.now()))
     }
 
     /// Every metric in Prometheus' text format.
@@ -82,7 +87,7 @@ impl Operations {
     }
 
     /// Whether the first health round is in.
-    pub(super) async fn readiness(&self) -> Readiness {
+    pub async fn readiness(&self) -> Readiness {
         if self.ready.load(Ordering::Relaxed) {
             return Readiness::Ready;
         }

@@ -115,7 +115,7 @@ fn object<const N: usize>(view: &View, status: Option<&Status>, fields: [(&str, 
 }
 
 /// What was measured; what was not is left out.
-fn measurements(measured: &Measurements) -> Value {
+pub(super) fn measurements(measured: &Measurements) -> Value {
     let fields = [
         ("members_up", measured.members_up.map(Value::from)),
         ("members_total", measured.members_total.map(Value::from)),

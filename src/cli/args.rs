@@ -22,6 +22,9 @@ pub(super) enum Command {
     /// Serve DNS: zones, wide IPs, the mesh and the admin address
     #[command(after_help = "Example:\n  fairlead serve -c /etc/fairlead/fairlead.yaml")]
     Serve(ServeArgs),
+    /// Run beside a load balancer and report its virtual servers to the DNS nodes
+    #[command(after_help = "Example:\n  fairlead agent -c /etc/fairlead/agent.yaml")]
+    Agent(ServeArgs),
     /// Load everything a `serve` would and print every error
     #[command(after_help = "Example:\n  fairlead check -c /etc/fairlead/fairlead.yaml")]
     Check(CheckArgs),
@@ -46,6 +49,9 @@ pub(super) enum Command {
     /// Make the mesh's certificates, and show its peers
     #[command(after_help = "Example:\n  fairlead mesh init production && fairlead mesh issue ns1 --role dns")]
     Mesh(super::mesh::MeshArgs),
+    /// Run two sites on loopback in one process and watch answers change
+    #[command(after_help = "Examples:\n  fairlead demo\n  fairlead demo --for 30s")]
+    Demo(DemoArgs),
 }
 
 /// What a long-running command logs, on standard error.
@@ -165,6 +171,19 @@ pub(super) struct StatusArgs {
     pub(super) output: Output,
     #[command(flatten)]
     pub(super) control: ControlArgs,
+}
+
+#[derive(Args)]
+pub(super) struct DemoArgs {
+    /// End by itself after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub(super) duration: Option<Duration>,
+    /// The port to answer DNS on; a free one when it is taken
+    #[arg(long, value_name = "PORT", default_value_t = 5353)]
+    pub(super) port: u16,
+    /// What is logged on standard error
+    #[arg(long, value_name = "FILTER", env = "FAIRLEAD_LOG", default_value = "warn,fairlead::app=info")]
+    pub(super) log: String,
 }
 
 /// Reads `90s`, `30m`, `12h` or `2d`.

@@ -8,6 +8,7 @@
 mod args;
 mod change;
 mod check;
+mod demo;
 mod explain;
 mod log;
 mod mesh;
@@ -34,6 +35,8 @@ pub fn main() -> ExitCode {
         Command::Enable(change) => change::enable(change),
         Command::Status(status) => status::run(&status),
         Command::Serve(args) => serve::node(&args),
+        Command::Agent(args) => serve::agent(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(args),
         Command::Schema => {

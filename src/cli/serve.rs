@@ -1,7 +1,8 @@
-//! `fairlead serve`: a DNS node until it is told to stop.
+//! `fairlead serve` and `fairlead agent`: until they are told to stop.
 
 use super::args::ServeArgs;
 use super::log;
+use crate::app::agent::Agent;
 use crate::app::clock::Clock;
 use crate::app::{Node, tasks};
 
@@ -14,6 +15,18 @@ pub(super) fn node(args: &ServeArgs) -> Result<(), String> {
         let node = Node::start(&args.config, config, clock).map_err(|error| error.to_string())?;
         let stop = tasks::stop_signal()?;
         node.run_until(stop).await.map_err(|error| error.to_string())
+    })
+}
+
+/// Reports a load balancer's virtual servers.
+pub(super) fn agent(args: &ServeArgs) -> Result<(), String> {
+    log::start(&args.log.log, args.log.log_format)?;
+    let clock = Clock::start();
+    let settings = crate::config::load_agent(&args.config).map_err(|errors| errors.to_string())?;
+    run(async {
+        let agent = Agent::start(&settings, clock).await.map_err(|error| error.to_string())?;
+        let stop = tasks::stop_signal()?;
+        agent.run_until(stop).await.map_err(|error| error.to_string())
     })
 }
 
