@@ -290,7 +290,7 @@ fn node_yaml(port: u16, agents: &[SocketAddr]) -> String {
          state: state\n\
          mesh: {{ state: ns1, report_interval: 1s }}\n\
          watch: true\n\
-         zones:\n  - {{ name: example.com., file: example.com.yaml }}\n\
+         zones:\n  - {{ name: example.com., file: example.com.yaml, soa: {{}} }}\n\
          datacenters:\n{datacenters}servers:\n{servers}pools:\n{pools}topology:\n{topology}\
          wide_ips:\n  - {{ name: www.example.com., type: A, load_balancing: topology, pools: [ {names} ] }}\n"
     )
