@@ -10,12 +10,14 @@ use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
 use crate::mesh::{self, Report, VirtualServerReport};
-use crate::monitor::{Authorities, CONCURRENCY_DEFAULT, ScheduleOptions};
+use crate::metrics::Reader;
+use crate::monitor::{Authorities, CONCURRENCY_DEFAULT, ScheduleCounters, ScheduleOptions};
 use crate::status::Moment;
 
 use super::haproxy::Haproxy;
 use super::host::Host;
-use super::{LocalVirtualServer, Settings, SourceSettings, static_source};
+use super::static_source::StaticSource;
+use super::{LocalVirtualServer, Settings, SourceSettings};
 
 /// Updates of sources that wait to be taken in.
 const UPDATES_WAITING_MAX: usize = 16;
@@ -51,6 +53,8 @@ pub struct SourceState {
 pub struct Collector {
     report: watch::Receiver<Option<Arc<Report>>>,
     sources: watch::Receiver<Vec<SourceState>>,
+    probes: Vec<Arc<ScheduleCounters>>,
+    origin: Instant,
     _tasks: JoinSet<()>,
 }
 
@@ -59,7 +63,7 @@ impl Collector {
     pub fn start(settings: &Settings, origin: Instant) -> Self {
         let mut tasks = JoinSet::new();
         let (updates, received) = mpsc::channel(UPDATES_WAITING_MAX);
-        let mut states = Vec::new();
+        let (mut states, mut probes) = (Vec::new(), Vec::new());
         for (number, source) in settings.sources.iter().cloned().enumerate() {
             states.push(SourceState { name: name(&source), read: None, error: None, virtual_servers: 0 });
             let updates = updates.clone();
@@ -71,8 +75,9 @@ impl Collector {
                 }
                 SourceSettings::Static { virtual_servers } => {
                     let options = schedule_options(&virtual_servers, &settings.mesh.name, origin);
-                    let server = settings.mesh.name.clone();
-                    tasks.spawn(static_source::run(number, server, virtual_servers, options, updates));
+                    let source = StaticSource::start(&settings.mesh.name, virtual_servers, options);
+                    probes.push(source.counters());
+                    tasks.spawn(source.run(number, updates));
                 }
             }
         }
@@ -80,7 +85,7 @@ impl Collector {
         let (state_sender, sources) = watch::channel(states);
         let merger = Merger::new(settings.sources.len(), report_sender, state_sender);
         tasks.spawn(merger.run(received, origin));
-        Self { report, sources, _tasks: tasks }
+        Self { report, sources, probes, origin, _tasks: tasks }
     }
 
     /// The newest report; none until every source has been looked at once and knows its virtual servers, because a list
@@ -92,6 +97,28 @@ impl Collector {
     /// How each source is doing, in the order of the settings.
     pub fn sources(&self) -> watch::Receiver<Vec<SourceState>> {
         self.sources.clone()
+    }
+
+    /// What a scrape reads of the sources and of their probes.
+    pub fn reader(&self) -> Reader {
+        let (sources, probes, origin) = (self.sources.clone(), self.probes.clone(), self.origin);
+        Box::new(move |scrape| {
+            let now = moment(origin);
+            for source in &*sources.borrow() {
+                let age = source.read.map(|read| now.since(read));
+                scrape.source(&source.name, source.error.is_none() && age.is_some(), age, source.virtual_servers);
+            }
+            if !probes.is_empty() {
+                let mut ended = [0; 3];
+                let (mut running, mut waiting) = (0, 0);
+                for counters in &probes {
+                    ended.iter_mut().zip(counters.ended()).for_each(|(sum, count)| *sum += count);
+                    let load = counters.load();
+                    (running, waiting) = (running + load.0, waiting + load.1);
+                }
+                scrape.probes(ended, running, waiting);
+            }
+        })
     }
 }
 

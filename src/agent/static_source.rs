@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, interval_at};
 
 use crate::mesh::VirtualServerReport;
-use crate::monitor::{Schedule, ScheduleOptions, Target};
+use crate::monitor::{Schedule, ScheduleCounters, ScheduleOptions, Target};
 use crate::status::{Availability, Fact, Measurements, Moment, Verdict};
 
 use super::LocalVirtualServer;
@@ -29,43 +29,57 @@ struct Known {
     verdicts: HashMap<Arc<str>, (Verdict, Moment)>,
 }
 
-/// Probes `virtual_servers` for ever and sends what is found as source number `source`. Returns when nobody takes it.
-pub(super) async fn run(
-    source: usize,
-    server: Arc<str>,
-    virtual_servers: Vec<LocalVirtualServer>,
-    options: ScheduleOptions,
-    updates: mpsc::Sender<Update>,
-) {
-    let origin = options.origin;
-    let (sender, mut facts) = mpsc::channel(FACTS_WAITING_MAX);
-    let schedule = Schedule::start(targets(&server, &virtual_servers), options, sender);
-    let mut first_round = schedule.first_round();
-    let mut known = Known { configured: virtual_servers, verdicts: HashMap::new() };
-    // Before the first round half of the list would be unknown, which after a restart is a step back for those who ask.
-    while !*first_round.borrow_and_update() {
-        tokio::select! {
-            Some(fact) = facts.recv() => { known.take(fact); }
-            changed = first_round.changed() => if changed.is_err() { return },
-        }
+/// A static source whose probes run.
+pub(super) struct StaticSource {
+    schedule: Schedule,
+    facts: mpsc::Receiver<Fact>,
+    known: Known,
+    origin: std::time::Instant,
+}
+
+impl StaticSource {
+    /// Starts to probe `virtual_servers` of `server`.
+    pub(super) fn start(server: &Arc<str>, virtual_servers: Vec<LocalVirtualServer>, options: ScheduleOptions) -> Self {
+        let origin = options.origin;
+        let (sender, facts) = mpsc::channel(FACTS_WAITING_MAX);
+        let schedule = Schedule::start(targets(server, &virtual_servers), options, sender);
+        let known = Known { configured: virtual_servers, verdicts: HashMap::new() };
+        Self { schedule, facts, known, origin }
     }
-    let mut turn = interval_at(Instant::now(), UPDATE_INTERVAL);
-    loop {
-        tokio::select! {
-            Some(fact) = facts.recv() => {
-                if !known.take(fact) {
-                    continue;
-                }
-                tokio::time::sleep(UPDATE_GAP).await;
+
+    /// What its probes have come to.
+    pub(super) fn counters(&self) -> Arc<ScheduleCounters> {
+        self.schedule.counters()
+    }
+
+    /// Sends what is found as source number `source`. Returns when nobody takes it.
+    pub(super) async fn run(mut self, source: usize, updates: mpsc::Sender<Update>) {
+        let mut first_round = self.schedule.first_round();
+        // Before the first round half of the list would be unknown, after a restart a step back for those who ask.
+        while !*first_round.borrow_and_update() {
+            tokio::select! {
+                Some(fact) = self.facts.recv() => { self.known.take(fact); }
+                changed = first_round.changed() => if changed.is_err() { return },
             }
-            _ = turn.tick() => {}
         }
-        while let Ok(fact) = facts.try_recv() {
-            known.take(fact);
-        }
-        let update = Update { source, virtual_servers: Some(known.report(moment(origin))), error: None };
-        if updates.send(update).await.is_err() {
-            return;
+        let mut turn = interval_at(Instant::now(), UPDATE_INTERVAL);
+        loop {
+            tokio::select! {
+                Some(fact) = self.facts.recv() => {
+                    if !self.known.take(fact) {
+                        continue;
+                    }
+                    tokio::time::sleep(UPDATE_GAP).await;
+                }
+                _ = turn.tick() => {}
+            }
+            while let Ok(fact) = self.facts.try_recv() {
+                self.known.take(fact);
+            }
+            let virtual_servers = self.known.report(moment(self.origin));
+            if updates.send(Update { source, virtual_servers: Some(virtual_servers), error: None }).await.is_err() {
+                return;
+            }
         }
     }
 }
@@ -186,7 +200,7 @@ mod tests {
             authorities: Authorities::none(),
         };
         let (sender, mut updates) = mpsc::channel(4);
-        let task = tokio::spawn(run(3, "lb".into(), configured, options, sender));
+        let task = tokio::spawn(StaticSource::start(&"lb".into(), configured, options).run(3, sender));
         let first = updates.recv().await.unwrap();
         let reports = first.virtual_servers.unwrap();
         assert_eq!((first.source, reports.len()), (3, 2));

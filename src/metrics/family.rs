@@ -121,6 +121,17 @@ pub(super) const PEER_SILENCE: Family =
     gauge("fairlead_mesh_peer_last_frame_age_seconds", &["peer"], "Time since a peer was last heard.");
 pub(super) const PEER_SKEW: Family =
     gauge("fairlead_mesh_peer_clock_skew_seconds", &["peer"], "How far a peer's clock is ahead of ours.");
+pub(super) const SOURCE_UP: Family =
+    gauge("fairlead_agent_source_up", &["source"], "1 when a source of virtual servers could be read last time.");
+pub(super) const SOURCE_AGE: Family =
+    gauge("fairlead_agent_source_age_seconds", &["source"], "Time since a source was last read without an error.");
+pub(super) const SOURCE_VIRTUAL_SERVERS: Family =
+    gauge("fairlead_agent_source_virtual_servers", &["source"], "Virtual servers a source tells of.");
+pub(super) const PROBES: Family = counter("fairlead_monitor_probes_total", &["result"], "Probes by what came of them.");
+pub(super) const PROBES_RUNNING: Family =
+    gauge("fairlead_monitor_probes_running", &[], "Probes under way; the cap is the schedule's.");
+pub(super) const PROBES_WAITING: Family =
+    gauge("fairlead_monitor_probes_waiting", &[], "Probes that are due and wait for others to end.");
 pub(super) const CERTIFICATE_EXPIRY: Family = gauge(
     "fairlead_certificate_expiry_timestamp_seconds",
     &["certificate"],

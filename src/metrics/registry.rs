@@ -271,6 +271,8 @@ mod tests {
                 scrape.virtual_server("lb\"1", "www\\a", Availability::Offline, Enabled::Disabled, age);
                 scrape.member("web", "lb1/www", Availability::Available, Enabled::Enabled);
                 scrape.peer("lb1", true, age, Some(-0.25));
+                scrape.source("static", false, age, 2);
+                scrape.probes([5, 2, 1], 3, 0);
                 scrape.certificate("node", 1_900_000_000);
                 scrape.zone("example.com.", 7, 10);
                 scrape.kernel_udp("ipv4", KernelUdp::ReceiveBuffer, 3);
@@ -289,6 +291,10 @@ mod tests {
             r#"fairlead_pool_member_enabled{member="lb1/www",pool="web"} 1"#,
             r#"fairlead_virtual_server_report_age_seconds{server="lb\"1",virtual_server="www\\a"} 1.5"#,
             r#"fairlead_mesh_peer_clock_skew_seconds{peer="lb1"} -0.25"#,
+            r#"fairlead_agent_source_up{source="static"} 0"#,
+            r#"fairlead_agent_source_age_seconds{source="static"} 1.5"#,
+            r#"fairlead_monitor_probes_total{result="not_made"} 1"#,
+            "fairlead_monitor_probes_running 3",
             r#"fairlead_decisions_total{outcome="preferred",pool="ny",wide_ip="www"} 1"#,
             r#"fairlead_dropped_packets_total{protocol="udp",reason="runt"} 2"#,
             r#"fairlead_limit_hits_total{limit="tcp_connections"} 1"#,

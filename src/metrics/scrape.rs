@@ -106,6 +106,24 @@ impl Scrape {
         }
     }
 
+    /// A source of an agent: whether it could be read last time, how long ago it was, and what it tells of.
+    pub fn source(&mut self, source: &str, up: bool, age: Option<Duration>, virtual_servers: usize) {
+        self.push(&family::SOURCE_UP, &[source], truth(up));
+        if let Some(age) = age {
+            self.push(&family::SOURCE_AGE, &[source], age.as_secs_f64());
+        }
+        self.push(&family::SOURCE_VIRTUAL_SERVERS, &[source], virtual_servers as f64);
+    }
+
+    /// Probes that succeeded, failed and could not be made, those under way and those that wait for a place.
+    pub fn probes(&mut self, ended: [u64; 3], running: usize, waiting: usize) {
+        for (result, count) in ["success", "failure", "not_made"].into_iter().zip(ended) {
+            self.push(&family::PROBES, &[result], count as f64);
+        }
+        self.push(&family::PROBES_RUNNING, &[], running as f64);
+        self.push(&family::PROBES_WAITING, &[], waiting as f64);
+    }
+
     /// When a certificate expires, in seconds since 1970.
     pub fn certificate(&mut self, certificate: &str, expires_unix_seconds: i64) {
         self.push(&family::CERTIFICATE_EXPIRY, &[certificate], expires_unix_seconds as f64);
@@ -147,7 +165,13 @@ impl Scrape {
     }
 
     /// The metrics a scrape can hold, for their descriptions.
-    pub(super) const FAMILIES: [&'static Family; 15] = [
+    pub(super) const FAMILIES: [&'static Family; 21] = [
+        &family::SOURCE_UP,
+        &family::SOURCE_AGE,
+        &family::SOURCE_VIRTUAL_SERVERS,
+        &family::PROBES,
+        &family::PROBES_RUNNING,
+        &family::PROBES_WAITING,
         &family::VIRTUAL_SERVER_AVAILABILITY,
         &family::VIRTUAL_SERVER_ENABLED,
         &family::REPORT_AGE,

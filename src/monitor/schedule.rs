@@ -46,6 +46,18 @@ pub struct ScheduleCounters {
     pub waiting: AtomicUsize,
 }
 
+impl ScheduleCounters {
+    /// Probes that succeeded, failed and could not be made.
+    pub fn ended(&self) -> [u64; 3] {
+        [&self.succeeded, &self.failed, &self.not_made].map(|counter| counter.load(Ordering::Relaxed))
+    }
+
+    /// Probes under way, and probes that are due and wait for a place.
+    pub fn load(&self) -> (usize, usize) {
+        (self.running.load(Ordering::Relaxed), self.waiting.load(Ordering::Relaxed))
+    }
+}
+
 /// A running schedule. Dropping it stops every probe.
 #[derive(Debug)]
 pub struct Schedule {
