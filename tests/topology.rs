@@ -357,6 +357,20 @@ fn regions_that_contain_each_other_are_named() {
 }
 
 #[test]
+fn a_database_of_ipv4_alone_places_no_ipv6() {
+    let mut city = mmdb::Writer::ipv4_only("Test-Country");
+    city.insert([192, 0, 2, 0].into(), 24, &mmdb::city("EU", "DE", ("", ""), ""));
+    let records =
+        vec![record(is(country("DE")), is(pool("web-a")), 9), record(is(continent("--")), is(pool("web-b")), 8)];
+    let topology = Topology::compile(&Rules { records, ..Rules::default() }, Some(&city.finish()), None).unwrap();
+    assert_eq!(scores(&topology, BERLIN), [0, 0, 9, 0]);
+    assert_eq!(scores(&topology, TOKYO), [0, 0, 0, 8]);
+    assert_eq!(scores(&topology, "2001:db8:1::1"), [0, 0, 0, 8]);
+    assert_eq!(topology.describe(BERLIN.parse().unwrap()).to_string(), "EU/DE");
+    assert_eq!(topology.describe("2001:db8:1::1".parse().unwrap()).to_string(), "unlocated");
+}
+
+#[test]
 fn the_example_folder_steers_as_its_comments_say() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("topology");
     let (config, _) = fairlead::config::load(&folder, 0).unwrap();

@@ -13,7 +13,8 @@ use crate::topology::Prefix;
 pub(crate) struct Condition {
     /// The address lies in the prefix.
     pub(crate) subnet: Option<Written<Prefix>>,
-    /// The address is located on the continent: AF, AN, AS, EU, NA, OC or SA.
+    /// The address is located on the continent: AF, AN, AS, EU, NA, OC or SA; `unknown` where no database
+    /// places it.
     pub(crate) continent: Option<String>,
     /// The address is located in the country (ISO 3166-1 alpha-2).
     pub(crate) country: Option<String>,

@@ -14,6 +14,9 @@ use super::node::{Place, Shortened};
 /// The continents' codes, as location databases write them.
 const CONTINENTS: [&str; 7] = ["AF", "AN", "AS", "EU", "NA", "OC", "SA"];
 
+/// F5's word for where no database places an address.
+const UNKNOWN: &str = "unknown";
+
 /// The names a condition can refer to.
 pub(crate) struct Known<'a, 'n> {
     pub(crate) datacenters: &'n Names<'a, crate::wideip::DatacenterId>,
@@ -165,11 +168,14 @@ impl Checker<'_, '_, '_> {
     }
 
     fn continent(&self, code: &str, place: &Place<'_>) -> Option<Match> {
+        if code.eq_ignore_ascii_case(UNKNOWN) {
+            return Some(Match::Continent(Continent::UNKNOWN));
+        }
         let upper = code.to_ascii_uppercase();
         match (CONTINENTS.contains(&&*upper), <[u8; 2]>::try_from(upper.as_bytes())) {
             (true, Ok(code)) => Some(Match::Continent(Continent(code))),
             _ => {
-                let message = format!("`{}` is not one of {}", Shortened(code), CONTINENTS.join(", "));
+                let message = format!("`{}` is not one of {}, {UNKNOWN}", Shortened(code), CONTINENTS.join(", "));
                 self.issues.error_with_suggestion(place, message, nearest(code, CONTINENTS));
                 None
             }

@@ -144,6 +144,7 @@ impl fmt::Display for Match {
         let code = |bytes: &[u8; 2]| String::from_utf8_lossy(bytes).into_owned();
         match self {
             Self::Subnet(prefix) => write!(f, "subnet {prefix}"),
+            Self::Continent(Continent::UNKNOWN) => f.write_str("continent unknown"),
             Self::Continent(Continent(continent)) => write!(f, "continent {}", code(continent)),
             Self::Country(country) => write!(f, "country {}", code(country)),
             Self::State { country, state } => write!(f, "state {}/{state}", code(country)),

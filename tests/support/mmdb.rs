@@ -95,6 +95,8 @@ enum Child {
 #[derive(Debug)]
 pub(crate) struct Writer {
     database_type: String,
+    /// 6, or 4 for a database without IPv6.
+    ip_version: u16,
     nodes: Vec<[Child; 2]>,
     data: Vec<u8>,
     offsets: HashMap<Vec<u8>, u32>,
@@ -105,15 +107,22 @@ impl Writer {
     pub(crate) fn new(database_type: &str) -> Self {
         Self {
             database_type: database_type.to_owned(),
+            ip_version: 6,
             nodes: vec![[Child::Nothing; 2]],
             data: Vec::new(),
             offsets: HashMap::new(),
         }
     }
 
+    /// Starts an empty database for IPv4 alone.
+    pub(crate) fn ipv4_only(database_type: &str) -> Self {
+        Self { ip_version: 4, ..Self::new(database_type) }
+    }
+
     /// Gives a prefix a value, and everything in it that had another.
     pub(crate) fn insert(&mut self, address: IpAddr, length: u8, value: &Value) {
         let (bits, length) = match address {
+            IpAddr::V4(address) if self.ip_version == 4 => (u128::from(u32::from(address)) << 96, length),
             IpAddr::V4(address) => (u128::from(u32::from(address)), length + 96),
             IpAddr::V6(address) => (u128::from(address), length),
         };
@@ -160,7 +169,7 @@ impl Writer {
             ("build_epoch", Value::U64(1_767_225_600)),
             ("database_type", Value::Text(self.database_type)),
             ("description", Value::map([("en", Value::text("Made by Fairlead's tests; not real locations"))])),
-            ("ip_version", Value::U16(6)),
+            ("ip_version", Value::U16(self.ip_version)),
             ("languages", Value::Array(vec![Value::text("en")])),
             ("node_count", Value::U32(count)),
             ("record_size", Value::U16(record_size)),
