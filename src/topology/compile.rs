@@ -26,17 +26,16 @@ impl Topology {
         let ranked = rank(rules);
         let answers = Answers::new(&matches, &ranked);
         let mut classes = Classes::new(&matches, &ranked, &answers);
-        let sources = [
-            classes.survey(&databases, Database::City)?,
-            classes.survey(&databases, Database::Asn)?,
-            classes.survey_prefixes(),
-        ];
-        let ipv4 = classes.sweep(sources.each_ref().map(|world| &world.ipv4))?;
-        let ipv6 = classes.sweep(sources.each_ref().map(|world| &world.ipv6))?;
-        let (classes, lists) = (classes.classes, classes.builder.finish());
+        let (city, asn) = (classes.survey(&databases, Database::City)?, classes.survey(&databases, Database::Asn)?);
+        let prefixes = classes.survey_prefixes();
+        // Each family's sources go before the next family is compiled: they are the most memory that compiling takes.
+        let ipv4 = Ranges::new(&classes.sweep([city.ipv4, asn.ipv4, prefixes.ipv4])?);
+        let ipv6 = Ipv6Ranges::new(&classes.sweep([city.ipv6, asn.ipv6, prefixes.ipv6])?);
+        let (mut classes, lists) = (classes.classes, classes.builder.finish());
+        classes.shrink_to_fit();
         Ok(Self {
-            ipv4: Ranges::new(&ipv4),
-            ipv6: Ipv6Ranges::new(&ipv6),
+            ipv4,
+            ipv6,
             classes,
             lists,
             values: ranked.iter().map(|ranked| ranked.value).collect(),
@@ -179,8 +178,8 @@ impl<'a> Classes<'a> {
     }
 
     /// Lays the sources over each other and finds the class of every range.
-    fn sweep<T: Bits>(&mut self, sources: [&Boundaries<T>; 3]) -> Result<Boundaries<T>, TopologyError> {
-        let mut rest = sources.map(Boundaries::as_slice);
+    fn sweep<T: Bits>(&mut self, sources: [Boundaries<T>; 3]) -> Result<Boundaries<T>, TopologyError> {
+        let mut rest = sources.each_ref().map(Boundaries::as_slice);
         let mut sets = [0; 3];
         let mut classes = Boundaries::new();
         while let Some(at) = rest.iter().filter_map(|list| list.first()).map(|(at, _)| *at).min() {
