@@ -2,7 +2,13 @@
 //!
 //! `cargo bench --bench respond -- KIND COUNT` runs one kind COUNT times and prints nothing, for instruction counts.
 
-#![allow(clippy::expect_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a bench owns its process")]
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a bench owns its process"
+)]
 
 #[path = "support/mix.rs"]
 mod data;
@@ -13,6 +19,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fairlead::answer::{Chaos, Settings, Snapshot, SyntheticZone, Transport, Unmatched, Worker, respond};
+use fairlead::wideip::Tables;
 
 const SEED: u64 = 0x5eed;
 
@@ -27,12 +34,12 @@ fn snapshot(names: usize) -> Snapshot {
             negative_ttl_seconds: 30,
         },
     };
-    Snapshot::new(1, &[Arc::new(data::zone(names, SEED))], Arc::new(settings), SEED)
+    Snapshot::new(1, &[Arc::new(data::zone(names, SEED))], Tables::empty(SEED), Arc::new(settings), SEED)
 }
 
 /// Answers the packets in turn, `count` times in all; nanoseconds per answer.
 fn run(snapshot: &Snapshot, packets: &[Vec<u8>], count: usize) -> f64 {
-    let mut worker = Worker::new();
+    let mut worker = Worker::new(1);
     let mut out = [0; 4096];
     let source: SocketAddr = ([192, 0, 2, 9], 5353).into();
     let start = Instant::now();

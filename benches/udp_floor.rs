@@ -70,5 +70,6 @@ fn echo_respond(
         source: AnswerSource::None,
         truncated: false,
         silence: None,
+        decision: None,
     }
 }

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use fairlead::answer::{self, AnswerSource, Outcome, Snapshot, Transport, Worker};
 use fairlead::listener::{Listeners, Respond, Service, Settings, StartError, TcpLimits};
 use fairlead::metrics::Metrics;
+use fairlead::wideip::Tables;
 use fairlead::wire::{Name, Rcode, RecordType};
 use fairlead::zone::ZoneBuilder;
 
@@ -41,7 +42,7 @@ fn snapshot() -> Snapshot {
             negative_ttl_seconds: 30,
         },
     };
-    Snapshot::new(1, &[Arc::new(zone.finish())], Arc::new(settings), 1)
+    Snapshot::new(1, &[Arc::new(zone.finish())], Tables::empty(1), Arc::new(settings), 1)
 }
 
 fn limits() -> TcpLimits {
@@ -68,7 +69,7 @@ fn start_with(addresses: &[&str], udp_workers: usize, tcp: TcpLimits, respond: R
     let service = Service {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot())),
         metrics: Arc::clone(&metrics),
-        new_worker: Arc::new(Worker::new),
+        new_worker: Arc::new(|| Worker::new(1)),
         started: std::time::Instant::now(),
         respond,
     };
@@ -245,6 +246,7 @@ fn outcome(length: usize) -> Outcome {
         source: AnswerSource::None,
         truncated: false,
         silence: None,
+        decision: None,
     }
 }
 
@@ -313,7 +315,7 @@ fn an_address_in_use_is_refused_in_plain_words() {
     let service = Service {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot())),
         metrics,
-        new_worker: Arc::new(Worker::new),
+        new_worker: Arc::new(|| Worker::new(1)),
         started,
         respond: answer::respond,
     };

@@ -4,13 +4,13 @@ use fairlead::wire::{Name, RecordType};
 use fairlead::zone::{Zone, ZoneBuilder, rdata};
 
 /// The zone's name.
-pub const APEX: &str = "bench.test.";
+pub(crate) const APEX: &str = "bench.test.";
 
 /// One record in text: owner, type, RDATA.
-pub type Line = (String, &'static str, String);
+pub(crate) type Line = (String, &'static str, String);
 
 /// The records of a zone with about `names` names: addresses, aliases, mail, wildcards and cuts.
-pub fn lines(names: usize) -> Vec<Line> {
+pub(crate) fn lines(names: usize) -> Vec<Line> {
     let mut lines: Vec<Line> = vec![
         (APEX.to_owned(), "SOA", format!("ns1.{APEX} host.{APEX} 1 3600 600 86400 300")),
         (APEX.to_owned(), "NS", format!("ns1.{APEX}")),
@@ -40,17 +40,8 @@ pub fn lines(names: usize) -> Vec<Line> {
     lines
 }
 
-/// The same as a master file.
-pub fn master_file(names: usize) -> String {
-    let mut text = "$TTL 300\n".to_owned();
-    for (owner, record_type, rdata) in lines(names) {
-        text += &format!("{owner} IN {record_type} {rdata}\n");
-    }
-    text
-}
-
 /// The same, compiled.
-pub fn zone(names: usize, seed: u64) -> Zone {
+pub(crate) fn zone(names: usize, seed: u64) -> Zone {
     let apex: Name = name(APEX);
     let mut builder = ZoneBuilder::new(&apex, seed);
     for (owner, kind, text) in lines(names) {
@@ -62,24 +53,16 @@ pub fn zone(names: usize, seed: u64) -> Zone {
 }
 
 /// A name in text.
-pub fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     text.parse().expect("a well-formed name")
 }
 
 /// Kinds of question, with their share in the mix, in percent.
-pub const KINDS: [(&str, usize); 8] = [
-    ("A", 60),
-    ("AAAA", 10),
-    ("CNAME", 10),
-    ("NXDOMAIN", 5),
-    ("wildcard", 5),
-    ("referral", 5),
-    ("MX", 3),
-    ("TXT", 2),
-];
+pub(crate) const KINDS: [(&str, usize); 8] =
+    [("A", 60), ("AAAA", 10), ("CNAME", 10), ("NXDOMAIN", 5), ("wildcard", 5), ("referral", 5), ("MX", 3), ("TXT", 2)];
 
 /// A question of one kind about a zone of `names` names; `index` chooses the name.
-pub fn question(kind: &str, index: usize, names: usize) -> (String, RecordType) {
+pub(crate) fn question(kind: &str, index: usize, names: usize) -> (String, RecordType) {
     let of = |remainder: usize| (index * 20 + remainder) % names / 20 * 20 + remainder;
     match kind {
         "A" => (format!("h{}.{APEX}", index % names), RecordType::A),
@@ -94,7 +77,7 @@ pub fn question(kind: &str, index: usize, names: usize) -> (String, RecordType) 
 }
 
 /// A query packet with EDNS.
-pub fn packet(question: &(String, RecordType)) -> Vec<u8> {
+pub(crate) fn packet(question: &(String, RecordType)) -> Vec<u8> {
     let mut packet = vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1];
     packet.extend_from_slice(name(&question.0).as_wire());
     packet.extend_from_slice(&question.1.0.to_be_bytes());
@@ -103,7 +86,7 @@ pub fn packet(question: &(String, RecordType)) -> Vec<u8> {
 }
 
 /// `count` packets in the mix, in an order without pattern.
-pub fn mix(count: usize, names: usize) -> Vec<Vec<u8>> {
+pub(crate) fn mix(count: usize, names: usize) -> Vec<Vec<u8>> {
     let mut state = 1_u64;
     let mut draw = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -42,7 +42,7 @@ pub fn snapshot(zone: Zone) -> Snapshot {
             negative_ttl_seconds: 300,
         },
     };
-    Snapshot::new(1, &[Arc::new(zone)], Arc::new(settings), SEED)
+    Snapshot::new(1, &[Arc::new(zone)], fairlead::wideip::Tables::empty(SEED), Arc::new(settings), SEED)
 }
 
 /// Starts listeners with one UDP worker on loopback.
@@ -51,7 +51,7 @@ pub fn start(address: &str, snapshot: Snapshot, respond: Respond) -> (Listeners,
     let service = Service {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
         metrics: Arc::new(Metrics::new("bench", "bench")),
-        new_worker: Arc::new(Worker::new),
+        new_worker: Arc::new(|| Worker::new(1)),
         started: Instant::now(),
         respond,
     };

@@ -59,7 +59,12 @@ fn addresses(reply: &mut Reply<'_>, snapshot: &Snapshot, room: &mut Room, name: 
         return Ok(());
     }
     let Some((_, zone)) = snapshot.zones.longest(key, 0) else { return Ok(()) };
+    let steered = snapshot.wide_ips.find(key);
     for record_type in [RecordType::A, RecordType::AAAA] {
+        // What a wide IP steers must not be answered from beside it, blind to health.
+        if steered.is_some_and(|owner| owner.answering(record_type).is_some()) {
+            continue;
+        }
         let Some(rrset) = zone.rrset(key, record_type) else { continue };
         for rdata in rrset.rdatas() {
             let owner = Owner::Suffix(key, 0);

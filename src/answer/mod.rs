@@ -9,6 +9,8 @@
 
 mod additional;
 mod chaos;
+#[cfg(test)]
+mod fixture;
 mod outcome;
 mod resolve;
 mod respond;

@@ -1,5 +1,6 @@
 //! What became of a packet, as listeners count it.
 
+use crate::wideip::Decision;
 use crate::wire::{Rcode, RecordType, Silence};
 
 /// How a query came in.
@@ -37,6 +38,8 @@ pub struct Outcome {
     pub truncated: bool,
     /// Why nothing is sent although nothing was configured to be dropped.
     pub silence: Option<Silence>,
+    /// What a wide IP decided, if one did.
+    pub decision: Option<Decision>,
 }
 
 impl Outcome {
@@ -48,6 +51,7 @@ impl Outcome {
             source: AnswerSource::None,
             truncated: false,
             silence,
+            decision: None,
         }
     }
 }

@@ -1,10 +1,13 @@
 //! From a name and type to records: wide IP, else zone, else negative; CNAME and DNAME chains inside our data.
 
+use std::net::IpAddr;
+
 use super::additional;
 use super::outcome::AnswerSource;
 use super::settings::Unmatched;
 use super::snapshot::Snapshot;
 use super::worker::Room;
+use crate::wideip::{Answer, Client, Decision, Memory, Owner as Steered};
 use crate::wire::{Class, Full, HEADER_LENGTH, NameKey, Owner, Query, Rcode, RecordType, Reply, Section};
 use crate::zone::{Lookup, Rrset, Zone};
 
@@ -22,6 +25,8 @@ pub(super) struct Resolution {
     pub(super) scope: u8,
     /// Whether no reply is sent.
     pub(super) silent: bool,
+    /// The last decision of a wide IP.
+    pub(super) decision: Option<Decision>,
 }
 
 /// One query being answered.
@@ -29,6 +34,9 @@ pub(super) struct Resolver<'s, 'w> {
     pub(super) snapshot: &'s Snapshot,
     pub(super) query: &'w Query,
     pub(super) question: &'w NameKey,
+    /// The address that the query came from.
+    pub(super) source: IpAddr,
+    pub(super) memory: &'w mut Memory,
     pub(super) room: &'w mut Room,
 }
 
@@ -73,6 +81,7 @@ impl<'s> Resolver<'s, '_> {
             authoritative: self.query.class == Class::IN,
             scope: 0,
             silent: false,
+            decision: None,
         };
         let mut seen = [0; CHAIN_MAX + 1];
         let mut at = None;
@@ -101,14 +110,100 @@ impl<'s> Resolver<'s, '_> {
         Ok(resolution)
     }
 
-    /// Answers from what owns the name.
+    /// Answers from what owns the name: a wide IP of the type, else the zone, else nobody.
     fn step(&mut self, reply: &mut Reply<'_>, current: Current<'_>, resolution: Resolution) -> Result<Step, Full> {
-        match self.zone(current.key) {
-            Some((label, zone)) => self.ask_zone(reply, current, zone, label, resolution),
+        let snapshot: &'s Snapshot = self.snapshot;
+        let owner = snapshot.wide_ips.find(current.key);
+        let step = match owner {
+            Some(owner) => self.ask_wide_ip(reply, current, owner, resolution)?,
+            None => None,
+        };
+        match (step, self.zone(current.key)) {
+            (Some(step), _) => Ok(step),
+            (None, Some((apex, zone))) => self.ask_zone(reply, current, zone, apex, owner.is_some(), resolution),
             // The chain leaves our data; the resolver goes on.
-            None if !current.is_first => Ok(Step::End(resolution)),
-            None => self.unmatched(reply, resolution),
+            (None, None) if !current.is_first => Ok(Step::End(resolution)),
+            (None, None) => self.unmatched(reply, resolution),
         }
+    }
+
+    /// Answers as the wide IP decides; none when it leaves the answer to the zone, or the name has none of this type.
+    fn ask_wide_ip(
+        &mut self,
+        reply: &mut Reply<'_>,
+        current: Current<'_>,
+        owner: Steered<'_>,
+        mut resolution: Resolution,
+    ) -> Result<Option<Step>, Full> {
+        // RFC 8482 §4.1: for ANY one RRset will do, and an address is what clients want most.
+        let wanted = match self.query.record_type {
+            RecordType::ANY => owner.wide_ip(RecordType::A).or_else(|| owner.answering(RecordType::AAAA)),
+            record_type => owner.answering(record_type),
+        };
+        let Some(id) = wanted else { return Ok(None) };
+        // RFC 7871 §7.1.2: a prefix of no bits asks for an answer that depends on no client.
+        let subnet = self.query.edns.and_then(|edns| edns.client_subnet).filter(|subnet| subnet.prefix_length > 0);
+        let client = Client { source: self.source.to_canonical(), subnet };
+        let tables = &self.snapshot.wide_ips;
+        let decision = tables.decide(id, &client, self.memory, None);
+        resolution.decision = Some(decision);
+        if subnet.is_some() {
+            resolution.scope = resolution.scope.max(decision.scope);
+        }
+        if current.is_first {
+            resolution.source = AnswerSource::WideIp;
+        }
+        let at = match decision.answer {
+            Answer::Members => self.write_members(reply, current, &decision)?,
+            Answer::Address(IpAddr::V4(v4)) => self.write_one(reply, current, &decision, &v4.octets())?,
+            Answer::Address(IpAddr::V6(v6)) => self.write_one(reply, current, &decision, &v6.octets())?,
+            Answer::ReturnToDns => return Ok(None),
+            Answer::Drop => return Ok(Some(Step::End(Resolution { silent: true, ..resolution }))),
+            Answer::Rcode(rcode) if rcode != Rcode::NXDOMAIN => {
+                let authoritative = resolution.authoritative && rcode == Rcode::NOERROR;
+                return Ok(Some(Step::End(Resolution { rcode, authoritative, ..resolution })));
+            }
+            Answer::NoData | Answer::Rcode(_) => {
+                if decision.answer != Answer::NoData {
+                    resolution.rcode = Rcode::NXDOMAIN;
+                }
+                let Some((apex, zone)) = self.zone(current.key) else { return Ok(Some(Step::End(resolution))) };
+                return self.negative(reply, current, zone, apex, decision.ttl_seconds, resolution).map(Some);
+            }
+        };
+        let follows = decision.record_type == RecordType::CNAME
+            && !matches!(self.query.record_type, RecordType::CNAME | RecordType::ANY);
+        Ok(Some(if follows { Step::Follow(resolution, at) } else { Step::End(resolution) }))
+    }
+
+    /// Writes the members that were picked; of CNAMEs the one there may be, and its target for the chain.
+    fn write_members(&mut self, reply: &mut Reply<'_>, current: Current<'_>, decision: &Decision) -> Result<u16, Full> {
+        let Some(pool) = decision.pool else { return Ok(0) };
+        let snapshot: &'s Snapshot = self.snapshot;
+        // RFC 2181 §10.1: a name has one CNAME.
+        let most = if decision.record_type == RecordType::CNAME { 1 } else { usize::MAX };
+        let mut at = 0;
+        for index in 0..self.memory.picked().len().min(most) {
+            let Some(&member) = self.memory.picked().get(index) else { break };
+            let rdata = snapshot.wide_ips.rdata(pool, member);
+            at = self.write_one(reply, current, decision, rdata)?;
+            if decision.record_type == RecordType::CNAME {
+                self.aim(&[], rdata);
+            }
+        }
+        Ok(at)
+    }
+
+    fn write_one(
+        &mut self,
+        reply: &mut Reply<'_>,
+        current: Current<'_>,
+        decision: &Decision,
+        rdata: &[u8],
+    ) -> Result<u16, Full> {
+        let (scratch, seed) = (&mut self.room.scratch, self.snapshot.seed);
+        let (record_type, ttl) = (decision.record_type, decision.ttl_seconds);
+        reply.record(Section::Answer, current.owner, record_type, ttl, rdata, scratch, seed)
     }
 
     /// The zone that answers for the name, and where its apex starts in it.
@@ -131,9 +226,10 @@ impl<'s> Resolver<'s, '_> {
         current: Current<'_>,
         zone: &'s Zone,
         apex: usize,
+        is_steered: bool,
         mut resolution: Resolution,
     ) -> Result<Step, Full> {
-        if current.is_first {
+        if current.is_first && resolution.decision.is_none() {
             resolution.source = AnswerSource::Zone;
         }
         match zone.lookup(current.key, self.query.record_type) {
@@ -158,7 +254,10 @@ impl<'s> Resolver<'s, '_> {
             }
             Lookup::NoData => self.negative(reply, current, zone, apex, u32::MAX, resolution),
             Lookup::NxDomain => {
-                resolution.rcode = Rcode::NXDOMAIN;
+                // The name exists where a wide IP of another type stands, if only through a pattern.
+                if !is_steered {
+                    resolution.rcode = Rcode::NXDOMAIN;
+                }
                 self.negative(reply, current, zone, apex, u32::MAX, resolution)
             }
         }
@@ -248,5 +347,167 @@ impl<'s> Resolver<'s, '_> {
             at = reply.record(section, owner, rrset.record_type, ttl, rdata, scratch, seed)?;
         }
         Ok(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::fixture::{ask_packet, query, settings};
+    use super::super::{Transport, prepare_zones};
+    use super::*;
+    use crate::topology::{Condition, Match, Prefix, Record, Rules};
+    use crate::wideip::fixture::{SEED, World, cname, name, pool, wide_ip};
+    use crate::wideip::{Pool, PoolMethod, WhenAllDown, WideIp, WideIpMethod};
+    use crate::wire::Name;
+    use crate::zone::{ZoneBuilder, rdata};
+
+    /// The world's wide IPs over a zone `example.` with these records.
+    fn snapshot(world: &World, records: &[(&str, RecordType, &str)]) -> Snapshot {
+        let apex = name("example.");
+        let mut builder = ZoneBuilder::new(&apex, SEED);
+        let soa = ("example.", RecordType::SOA, "ns.example. dns.example. 1 2 3 4 60");
+        for (owner, record_type, text) in std::iter::once(&soa).chain(records) {
+            let rdata = rdata::from_text(*record_type, text, &apex).unwrap();
+            builder.add(&name(owner), *record_type, 300, &rdata).unwrap();
+        }
+        let settings = Arc::new(settings(Unmatched::Refused));
+        let exact = world.model.wide_ips.iter().filter_map(|wide_ip| match &wide_ip.name {
+            crate::wideip::Pattern::Exact(name) => Some(name.clone()),
+            crate::wideip::Pattern::Glob(_) => None,
+        });
+        let names: Vec<Name> = exact.collect();
+        let zones = prepare_zones(vec![Arc::new(builder.finish())], &names, &settings.synthetic_zone, SEED);
+        Snapshot::new(1, &zones, world.tables.clone(), settings, SEED)
+    }
+
+    fn ask(snapshot: &Snapshot, question: &str, record_type: RecordType) -> String {
+        ask_packet(snapshot, &query(question, record_type, 1, &[]), Transport::Udp)
+    }
+
+    const SOA: &str = "| au example. 60 SOA ns.example. dns.example. 1 2 3 4 60";
+    const SOA_SHORT: &str = "| au example. 5 SOA ns.example. dns.example. 1 2 3 4 60";
+
+    #[test]
+    fn a_wide_ip_stands_before_the_zone_and_its_other_types_are_no_data() {
+        let world = World::new(vec![pool("p", "a")], vec![wide_ip("www.example.", &[0])]);
+        let records = [
+            ("www.example.", RecordType::A, "203.0.113.1"),
+            ("www.example.", RecordType::TXT, "text"),
+            ("*.example.", RecordType::MX, "5 mail.example."),
+        ];
+        let snapshot = snapshot(&world, &records);
+        assert_eq!(ask(&snapshot, "www.example.", RecordType::A), "NOERROR aa | an www.example. 30 A 192.0.2.1");
+        assert_eq!(ask(&snapshot, "www.example.", RecordType::ANY), "NOERROR aa | an www.example. 30 A 192.0.2.1");
+        assert_eq!(ask(&snapshot, "www.example.", RecordType::TXT), "NOERROR aa | an www.example. 300 TXT text");
+        assert_eq!(ask(&snapshot, "www.example.", RecordType::AAAA), format!("NOERROR aa {SOA}"));
+        assert_eq!(ask(&snapshot, "www.example.", RecordType::MX), format!("NOERROR aa {SOA}"), "no wildcard applies");
+        assert_eq!(ask(&snapshot, "none.www.example.", RecordType::A), format!("NXDOMAIN aa {SOA}"));
+    }
+
+    #[test]
+    fn a_pattern_makes_every_name_it_covers_exist() {
+        let world = World::new(vec![pool("p", "a")], vec![wide_ip("*.app.example.", &[0])]);
+        let snapshot = snapshot(&world, &[]);
+        assert_eq!(
+            ask(&snapshot, "x.y.app.example.", RecordType::A),
+            "NOERROR aa | an x.y.app.example. 30 A 192.0.2.1"
+        );
+        assert_eq!(ask(&snapshot, "x.y.app.example.", RecordType::AAAA), format!("NOERROR aa {SOA}"));
+    }
+
+    #[test]
+    fn an_alias_in_the_zone_leads_to_a_wide_ip_and_a_cname_pool_back_to_the_zone() {
+        let alias_pool =
+            Pool { record_type: RecordType::CNAME, members: vec![cname("web.example.", true)], ..pool("c", "") };
+        let world = World::new(
+            vec![pool("p", "a b"), alias_pool],
+            vec![wide_ip("www.example.", &[0]), wide_ip("via.example.", &[1])],
+        );
+        let records =
+            [("alias.example.", RecordType::CNAME, "www.example."), ("web.example.", RecordType::A, "203.0.113.7")];
+        let snapshot = snapshot(&world, &records);
+        assert_eq!(
+            ask(&snapshot, "alias.example.", RecordType::A),
+            "NOERROR aa | an alias.example. 300 CNAME www.example. | an www.example. 30 A 192.0.2.1"
+        );
+        assert_eq!(
+            ask(&snapshot, "via.example.", RecordType::A),
+            "NOERROR aa | an via.example. 30 CNAME web.example. | an web.example. 300 A 203.0.113.7"
+        );
+    }
+
+    #[test]
+    fn what_a_wide_ip_steers_is_not_added_from_the_zone() {
+        let world = World::new(vec![pool("p", "a")], vec![wide_ip("www.example.", &[0])]);
+        let records =
+            [("www.example.", RecordType::A, "203.0.113.1"), ("mail.example.", RecordType::MX, "5 www.example.")];
+        let snapshot = snapshot(&world, &records);
+        assert_eq!(
+            ask(&snapshot, "mail.example.", RecordType::MX),
+            "NOERROR aa | an mail.example. 300 MX 5 www.example."
+        );
+    }
+
+    #[test]
+    fn when_all_is_down_the_wide_ip_says_what_is_answered() {
+        let check = |when_all_down: WhenAllDown, expected: &str| {
+            let wide_ip = WideIp { when_all_down, ..wide_ip("www.example.", &[0]) };
+            let mut world = World::new(vec![pool("p", "a b")], vec![wide_ip]);
+            world.down("ab");
+            let snapshot = snapshot(&world, &[("www.example.", RecordType::A, "203.0.113.1")]);
+            assert_eq!(ask(&snapshot, "www.example.", RecordType::A), expected);
+        };
+        check(WhenAllDown::ServeAll, "NOERROR aa | an www.example. 30 A 192.0.2.1");
+        check(
+            WhenAllDown::FallbackIp("198.51.100.9".parse().unwrap()),
+            "NOERROR aa | an www.example. 5 A 198.51.100.9",
+        );
+        check(WhenAllDown::NoData, &format!("NOERROR aa {SOA_SHORT}"));
+        check(WhenAllDown::Rcode(Rcode::NXDOMAIN), &format!("NXDOMAIN aa {SOA_SHORT}"));
+        check(WhenAllDown::Rcode(Rcode::SERVFAIL), "SERVFAIL");
+        check(WhenAllDown::Rcode(Rcode::REFUSED), "REFUSED");
+        check(WhenAllDown::ReturnToDns, "NOERROR aa | an www.example. 300 A 203.0.113.1");
+        check(WhenAllDown::Drop, "silence");
+    }
+
+    #[test]
+    fn rfc7871_7_2_1_the_scope_is_what_decided() {
+        let subnet = |text: &str, length| Match::Subnet(Prefix { address: text.parse().unwrap(), length });
+        let record = |client, pool: &str, score| Record {
+            client: Condition { negated: false, is: client },
+            answer: Condition { negated: false, is: Match::Pool(pool.into()) },
+            score,
+        };
+        let rules = Rules {
+            records: vec![record(subnet("10.0.0.0", 8), "west", 10), record(subnet("10.1.0.0", 16), "east", 20)],
+            ..Rules::default()
+        };
+        let steered = WideIp { method: WideIpMethod::Topology, ..wide_ip("www.example.", &[0, 1]) };
+        let plain = wide_ip("plain.example.", &[0]);
+        let static_persistence = Pool { preferred: PoolMethod::StaticPersistence, ..pool("hash", "a b") };
+        let world = World::with_rules(
+            vec![pool("west", "a"), pool("east", "b"), static_persistence],
+            vec![steered, plain, wide_ip("hash.example.", &[2])],
+            rules,
+        );
+        let snapshot = snapshot(&world, &[]);
+        let ask = |question: &str, third: u8| {
+            let edns = [0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 11, 0, 8, 0, 7, 0, 1, 24, 0, 10, third, 9];
+            let mut out = [0; 4096];
+            let packet = query(question, RecordType::A, 1, &edns);
+            let mut worker = super::super::Worker::new(1);
+            let source = "192.0.2.9:5353".parse().unwrap();
+            let outcome = super::super::respond(&snapshot, &mut worker, &packet, source, Transport::Udp, &mut out);
+            let reply = &out[..outcome.length];
+            let scope = reply[reply.len() - 4];
+            let text = ask_packet(&snapshot, &packet, Transport::Udp);
+            format!("{scope} {}", text.split(" A ").nth(1).unwrap())
+        };
+        assert_eq!(ask("www.example.", 1), "16 192.0.2.2");
+        assert_eq!(ask("www.example.", 200), "9 192.0.2.1");
+        assert!(ask("plain.example.", 1).starts_with("0 "), "the client did not matter");
+        assert!(ask("hash.example.", 1).starts_with("24 "), "the whole prefix was hashed");
     }
 }

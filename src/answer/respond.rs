@@ -23,7 +23,7 @@ pub fn respond(
     if source.port() == 0 {
         return Outcome::silent(Some(Silence::SourcePortZero));
     }
-    let Worker { question, alias, suffixes, room } = worker;
+    let Worker { question, alias, suffixes, memory, room } = worker;
     let (query, refused) = match Query::parse(packet, question, snapshot.seed) {
         Ok(query) => (query, refusal(&query)),
         Err(Refusal::Reply(rcode, query)) => (query, Some(rcode)),
@@ -36,7 +36,9 @@ pub fn respond(
     let resolved = match refused {
         Some(rcode) => Ok(Resolution::refused(rcode)),
         None if query.class == Class::CH => chaos::answer(&mut reply, question, &query, &snapshot.settings.chaos, room),
-        None => Resolver { snapshot, query: &query, room, question }.resolve(&mut reply, alias),
+        None => {
+            Resolver { snapshot, query: &query, question, source: source.ip(), memory, room }.resolve(&mut reply, alias)
+        }
     };
     let truncated = resolved.is_err();
     // A reply that does not fit says so and nothing else (RFC 2181 §9): no RRset is sent in part.
@@ -64,6 +66,7 @@ pub fn respond(
         source: resolution.source,
         truncated,
         silence: None,
+        decision: resolution.decision,
     }
 }
 
@@ -99,7 +102,7 @@ fn size_limit(query: &Query, transport: Transport) -> usize {
 
 impl Resolution {
     const fn refused(rcode: Rcode) -> Self {
-        Self { rcode, source: AnswerSource::None, authoritative: false, scope: 0, silent: false }
+        Self { rcode, source: AnswerSource::None, authoritative: false, scope: 0, silent: false, decision: None }
     }
 }
 
@@ -107,34 +110,14 @@ impl Resolution {
 mod tests {
     use std::sync::Arc;
 
-    use hickory_proto::op::Message;
-    use hickory_proto::serialize::binary::BinDecodable;
-
-    use super::super::{Settings, prepare_zones};
+    use super::super::fixture::{ask_packet, name, query, settings};
+    use super::super::{Unmatched, prepare_zones};
     use super::*;
-    use crate::answer::{Chaos, SyntheticZone, Unmatched};
-    use crate::wire::Name;
+    use crate::wideip::fixture::{SEED, World};
     use crate::zone::ZoneBuilder;
 
-    fn name(text: &str) -> Name {
-        text.parse().unwrap()
-    }
-
-    fn settings(unmatched: Unmatched) -> Settings {
-        Settings {
-            unmatched,
-            chaos: Chaos { version: None, id: Some("ns1".to_owned()) },
-            synthetic_zone: SyntheticZone {
-                name_servers: vec![name("ns1.example.net.")],
-                contact: name("dns.example.net."),
-                ttl_seconds: 3600,
-                negative_ttl_seconds: 30,
-            },
-        }
-    }
-
     fn snapshot(unmatched: Unmatched) -> Snapshot {
-        let mut builder = ZoneBuilder::new(&name("example."), 7);
+        let mut builder = ZoneBuilder::new(&name("example."), SEED);
         let mut add = |owner: &str, record_type, parts: &[&[u8]]| {
             builder.add(&name(owner), record_type, 3600, &parts.concat()).unwrap();
         };
@@ -165,41 +148,10 @@ mod tests {
             vec![Arc::new(builder.finish())],
             &[name("held.deep.example."), name("app.other.test."), name("www.app.other.test.")],
             &settings.synthetic_zone,
-            7,
+            SEED,
         );
-        Snapshot::new(1, &zones, settings, 7)
-    }
-
-    fn query(question: &str, record_type: RecordType, class: u16, edns: &[u8]) -> Vec<u8> {
-        let mut packet = vec![0, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(!edns.is_empty())];
-        packet.extend_from_slice(name(question).as_wire());
-        packet.extend_from_slice(&record_type.0.to_be_bytes());
-        packet.extend_from_slice(&class.to_be_bytes());
-        packet.extend_from_slice(edns);
-        packet
-    }
-
-    /// The reply in one line: code, flags, and each section's records.
-    fn ask_packet(snapshot: &Snapshot, packet: &[u8], transport: Transport) -> String {
-        let mut out = [0; 65535];
-        let outcome =
-            respond(snapshot, &mut Worker::new(), packet, "192.0.2.9:5353".parse().unwrap(), transport, &mut out);
-        if outcome.length == 0 {
-            return "silence".to_owned();
-        }
-        let message = Message::from_bytes(&out[..outcome.length]).unwrap();
-        let mut text = format!("{:?}", outcome.rcode);
-        for (set, flag) in [(message.authoritative, " aa"), (message.truncation, " tc")] {
-            text += if set { flag } else { "" };
-        }
-        for (section, records) in [("an", &message.answers), ("au", &message.authorities), ("ad", &message.additionals)]
-        {
-            for record in records.iter() {
-                text +=
-                    &format!(" | {section} {} {} {} {}", record.name, record.ttl, record.record_type(), record.data);
-            }
-        }
-        text
+        let wide_ips = World::new(Vec::new(), Vec::new()).tables;
+        Snapshot::new(1, &zones, wide_ips, settings, SEED)
     }
 
     fn check(question: &str, record_type: RecordType, expected: &str) {
@@ -327,7 +279,7 @@ mod tests {
             let mut out = [0; 4096];
             let packet = query("www.example.", RecordType::A, 1, edns);
             let source = "192.0.2.9:5353".parse().unwrap();
-            let outcome = respond(&snapshot, &mut Worker::new(), &packet, source, Transport::Udp, &mut out);
+            let outcome = respond(&snapshot, &mut Worker::new(1), &packet, source, Transport::Udp, &mut out);
             (outcome.rcode, out[..outcome.length].to_vec())
         };
         let (_, plain) = ask(&[]);
@@ -352,7 +304,7 @@ mod tests {
         let mut out = [0; 512];
         let packet = query("www.example.", RecordType::A, 1, &[]);
         let outcome =
-            respond(&snapshot, &mut Worker::new(), &packet, "192.0.2.9:0".parse().unwrap(), Transport::Udp, &mut out);
+            respond(&snapshot, &mut Worker::new(1), &packet, "192.0.2.9:0".parse().unwrap(), Transport::Udp, &mut out);
         assert_eq!((outcome.length, outcome.silence), (0, Some(Silence::SourcePortZero)));
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::settings::{Settings, SyntheticZone};
+use crate::metrics::DecisionLayout;
+use crate::wideip::{OUTCOMES, Tables};
 use crate::wire::{Name, NameMap, RecordType};
 use crate::zone::{Zone, ZoneBuilder};
 
@@ -14,17 +16,36 @@ pub struct Snapshot {
     /// The secret that names are hashed with; one per process.
     pub(super) seed: u64,
     pub(super) zones: Arc<NameMap<Arc<Zone>>>,
+    pub(super) wide_ips: Tables,
+    decisions: Arc<DecisionLayout>,
     pub(super) settings: Arc<Settings>,
     /// The SOA of unmatched names.
     pub(super) root_soa: Arc<[u8]>,
 }
 
 impl Snapshot {
-    /// Puts a snapshot together; every zone must have been made with the same `seed`.
-    pub fn new(generation: u64, zones: &[Arc<Zone>], settings: Arc<Settings>, seed: u64) -> Self {
+    /// Puts a snapshot together; the zones and wide IPs must have been made with the same `seed`.
+    pub fn new(generation: u64, zones: &[Arc<Zone>], wide_ips: Tables, settings: Arc<Settings>, seed: u64) -> Self {
         let zones = NameMap::build(zones.iter().map(|zone| (zone.apex().clone(), Arc::clone(zone))), seed);
+        let decisions = Arc::new(DecisionLayout::new(wide_ips.pairs(), OUTCOMES));
         let root_soa = settings.synthetic_zone.soa().into();
-        Self { generation, seed, zones: Arc::new(zones), settings, root_soa }
+        Self { generation, seed, zones: Arc::new(zones), wide_ips, decisions, settings, root_soa }
+    }
+
+    /// The next snapshot, in which only the wide IPs' health differs: shares the rest.
+    pub fn with_wide_ips(&self, generation: u64, wide_ips: Tables) -> Self {
+        Self { generation, wide_ips, ..self.clone() }
+    }
+
+    /// Which counter each decision belongs to.
+    #[inline]
+    pub const fn decisions(&self) -> &Arc<DecisionLayout> {
+        &self.decisions
+    }
+
+    /// The wide IPs as decisions see them.
+    pub const fn wide_ips(&self) -> &Tables {
+        &self.wide_ips
     }
 
     /// The zones it serves, in no order.

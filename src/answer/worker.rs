@@ -1,5 +1,6 @@
 //! What one listener thread's queries may change: room for names and the wide IPs' memory.
 
+use crate::wideip::Memory;
 use crate::wire::{MAX_NAME_LENGTH, NameKey, Suffixes};
 
 /// One listener thread's own state. Made once per thread, never shared.
@@ -9,6 +10,8 @@ pub struct Worker {
     /// The name that a CNAME or DNAME led to.
     pub(super) alias: NameKey,
     pub(super) suffixes: Suffixes,
+    /// Cursors and random source of decisions.
+    pub(super) memory: Memory,
     pub(super) room: Room,
 }
 
@@ -23,19 +26,14 @@ pub(super) struct Room {
 }
 
 impl Worker {
-    /// Makes the state of one thread.
-    pub fn new() -> Self {
+    /// Makes the state of one thread; its random draws follow from `seed`, so give each thread another.
+    pub const fn new(seed: u64) -> Self {
         Self {
             question: NameKey::root(0),
             alias: NameKey::root(0),
             suffixes: Suffixes::new(),
+            memory: Memory::new(seed),
             room: Room { target: [0; MAX_NAME_LENGTH], scratch: NameKey::root(0), additional: NameKey::root(0) },
         }
-    }
-}
-
-impl Default for Worker {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -139,7 +139,7 @@ impl Board {
 
     fn snapshot(&self) -> Snapshot {
         let Prepared { zones, answer, seed, .. } = &self.prepared;
-        Snapshot::new(self.generation, zones, Arc::clone(answer), *seed)
+        Snapshot::new(self.generation, zones, self.tables.clone(), Arc::clone(answer), *seed)
     }
 
     /// Lets the agents' lists into the model.

@@ -72,7 +72,7 @@ impl Asked {
         let packet = query.to_vec().map_err(|error| error.to_string())?;
         let mut out = vec![0; usize::from(u16::MAX)];
         let source = SocketAddr::new(self.client, CLIENT_PORT);
-        let outcome = answer::respond(snapshot, &mut Worker::new(), &packet, source, Transport::Tcp, &mut out);
+        let outcome = answer::respond(snapshot, &mut Worker::new(1), &packet, source, Transport::Tcp, &mut out);
         match out.get(..outcome.length) {
             None | Some([]) => Err("no reply is sent to this question (`unmatched: drop`, or a pool drops it)".into()),
             Some(reply) => {

@@ -153,7 +153,8 @@ fn service(snapshot: &Arc<ArcSwap<Snapshot>>, metrics: &Arc<Metrics>, clock: Clo
     Service {
         snapshot: Arc::clone(snapshot),
         metrics: Arc::clone(metrics),
-        new_worker: Arc::new(Worker::new),
+        // Draws share load and need not be secret, so a system without randomness may repeat them.
+        new_worker: Arc::new(|| Worker::new(getrandom::u64().unwrap_or(0))),
         started: clock.started(),
         respond: answer::respond,
     }

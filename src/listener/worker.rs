@@ -9,7 +9,7 @@ use arc_swap::{ArcSwap, Guard};
 use tracing::error;
 
 use crate::answer::{AnswerSource, Outcome, Snapshot, Transport, Worker};
-use crate::metrics::{Answered, DropReason, Metrics, Protocol, QueryCounters, Site, Source};
+use crate::metrics::{Answered, DecisionCounters, DropReason, Metrics, Protocol, QueryCounters, Site, Source};
 use crate::status::Moment;
 use crate::wire::{Rcode, Silence};
 
@@ -47,6 +47,7 @@ pub(super) struct Responder {
     service: Service,
     worker: Worker,
     counters: QueryCounters,
+    decisions: DecisionCounters,
     transport: Transport,
     /// When the last panic was logged, so that a packet sent in a loop does not fill the log.
     logged: Option<Moment>,
@@ -66,6 +67,7 @@ impl Responder {
         Self {
             worker: (service.new_worker)(),
             counters: service.metrics.query_counters(protocol),
+            decisions: service.metrics.decision_counters(),
             service: service.clone(),
             transport,
             logged: None,
@@ -95,6 +97,10 @@ impl Responder {
         let (respond, worker, transport) = (self.service.respond, &mut self.worker, self.transport);
         // The worker may be left half-changed by a panic, so it is made anew then.
         let outcome = catch_unwind(AssertUnwindSafe(|| respond(snapshot, worker, packet, source, transport, out)));
+        if let Ok(Outcome { decision: Some(decision), .. }) = &outcome {
+            self.decisions.follow(snapshot.decisions());
+            self.decisions.record(usize::try_from(decision.pair).unwrap_or(usize::MAX), decision.outcome());
+        }
         match outcome {
             Ok(outcome) if outcome.length > 0 => {
                 self.counters.answered(answered(&outcome));

@@ -11,24 +11,24 @@ use crate::status::{
 use crate::topology::{Rules, Topology};
 use crate::wire::{Name, NameKey, RecordType};
 
-pub(super) const SEED: u64 = 42;
+pub(crate) const SEED: u64 = 42;
 
 /// A model, its status and the tables of both.
-pub(super) struct World {
-    pub(super) model: Model,
-    pub(super) table: Table,
-    pub(super) tables: Tables,
-    pub(super) memory: Memory,
+pub(crate) struct World {
+    pub(crate) model: Model,
+    pub(crate) table: Table,
+    pub(crate) tables: Tables,
+    pub(crate) memory: Memory,
     now: u64,
 }
 
-pub(super) fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
 
 /// A model with the datacenters `ny` and `london`, and a virtual server per letter: `a`-`m` on `ny-lb`, the others on
 /// `london-lb`; `a` has the address 192.0.2.1 and so on.
-pub(super) fn model() -> Model {
+pub(crate) fn model() -> Model {
     let datacenter = |name: &str| Datacenter { name: name.into(), enabled: true };
     let server = |at, name: &str| Server {
         name: name.into(),
@@ -54,7 +54,7 @@ pub(super) fn model() -> Model {
 }
 
 /// A pool over the virtual servers of these letters; a letter may have its ratio behind it.
-pub(super) fn pool(name: &str, members: &str) -> Pool {
+pub(crate) fn pool(name: &str, members: &str) -> Pool {
     let member = |text: &str| {
         let (letter, ratio) = text.split_at(1);
         Member {
@@ -82,12 +82,12 @@ pub(super) fn pool(name: &str, members: &str) -> Pool {
 }
 
 /// A CNAME member.
-pub(super) fn cname(target: &str, static_target: bool) -> Member {
+pub(crate) fn cname(target: &str, static_target: bool) -> Member {
     Member { target: MemberTarget::Name { name: name(target), static_target }, ratio: 1, enabled: true }
 }
 
 /// A wide IP of type A over these pools, each with ratio 1.
-pub(super) fn wide_ip(text: &str, pools: &[u32]) -> WideIp {
+pub(crate) fn wide_ip(text: &str, pools: &[u32]) -> WideIp {
     let pattern = |text: &str| {
         if text.contains(['*', '?']) { Pattern::Glob(name(text)) } else { Pattern::Exact(name(text)) }
     };
@@ -109,11 +109,11 @@ pub(super) fn wide_ip(text: &str, pools: &[u32]) -> WideIp {
 }
 
 impl World {
-    pub(super) fn new(pools: Vec<Pool>, wide_ips: Vec<WideIp>) -> Self {
+    pub(crate) fn new(pools: Vec<Pool>, wide_ips: Vec<WideIp>) -> Self {
         Self::with_rules(pools, wide_ips, Rules::default())
     }
 
-    pub(super) fn with_rules(pools: Vec<Pool>, wide_ips: Vec<WideIp>, rules: Rules) -> Self {
+    pub(crate) fn with_rules(pools: Vec<Pool>, wide_ips: Vec<WideIp>, rules: Rules) -> Self {
         let model = Model { pools, wide_ips, ..model() };
         let ageing = Ageing { fresh: Duration::from_secs(15), stale: Duration::from_secs(50) };
         let settings = Settings { ageing, startup_grace: Duration::ZERO };
@@ -130,7 +130,7 @@ impl World {
     }
 
     /// Has the agent say something of the virtual servers of these letters.
-    pub(super) fn report(&mut self, letters: &str, availability: Availability, connections: Option<u64>) {
+    pub(crate) fn report(&mut self, letters: &str, availability: Availability, connections: Option<u64>) {
         for letter in letters.chars() {
             let server = if letter > 'm' { "london-lb" } else { "ny-lb" };
             let measurements = Measurements { connections, ..Measurements::default() };
@@ -144,36 +144,36 @@ impl World {
         }
     }
 
-    pub(super) fn up(&mut self, letters: &str) {
+    pub(crate) fn up(&mut self, letters: &str) {
         self.report(letters, Availability::Available, None);
     }
 
-    pub(super) fn down(&mut self, letters: &str) {
+    pub(crate) fn down(&mut self, letters: &str) {
         self.report(letters, Availability::Offline, None);
     }
 
-    pub(super) fn switch(&mut self, kind: ObjectKind, name: &str, enabled: Option<Enabled>) {
+    pub(crate) fn switch(&mut self, kind: ObjectKind, name: &str, enabled: Option<Enabled>) {
         self.apply(&Fact::Override(Override { kind, name: name.into(), enabled, until: None, reason: "test".into() }));
     }
 
     /// Lets time pass.
-    pub(super) fn wait(&mut self, seconds: u64) {
+    pub(crate) fn wait(&mut self, seconds: u64) {
         self.now += seconds * 1000;
         let changed = self.table.age(Moment::from_millis(self.now));
         self.tables = self.tables.refresh(&self.table, &changed);
     }
 
-    pub(super) fn decide_for(&mut self, client: &Client) -> Decision {
+    pub(crate) fn decide_for(&mut self, client: &Client) -> Decision {
         self.tables.decide(WideIpId(0), client, &mut self.memory, None)
     }
 
     /// Decides about the first wide IP for a client at 198.51.100.1.
-    pub(super) fn decide(&mut self) -> Decision {
+    pub(crate) fn decide(&mut self) -> Decision {
         self.decide_for(&client("198.51.100.1"))
     }
 
     /// The letters that are answered now, in order, or what else is.
-    pub(super) fn answer_for(&mut self, client: &Client) -> String {
+    pub(crate) fn answer_for(&mut self, client: &Client) -> String {
         let decision = self.decide_for(client);
         match (decision.answer, decision.pool) {
             (Answer::Members, Some(pool)) => {
@@ -183,16 +183,16 @@ impl World {
         }
     }
 
-    pub(super) fn answer(&mut self) -> String {
+    pub(crate) fn answer(&mut self) -> String {
         self.answer_for(&client("198.51.100.1"))
     }
 
     /// The letters of so many answers in a row.
-    pub(super) fn answers(&mut self, count: usize) -> String {
+    pub(crate) fn answers(&mut self, count: usize) -> String {
         (0..count).map(|_| self.answer()).collect()
     }
 
-    pub(super) fn find(&self, text: &str, record_type: RecordType) -> Option<u32> {
+    pub(crate) fn find(&self, text: &str, record_type: RecordType) -> Option<u32> {
         let key = NameKey::new(&name(text), SEED);
         self.tables.find(&key)?.wide_ip(record_type).map(|id| id.0)
     }
@@ -204,12 +204,12 @@ fn letter(rdata: &[u8]) -> char {
     char::from(b'a' + last - 1)
 }
 
-pub(super) fn client(source: &str) -> Client {
+pub(crate) fn client(source: &str) -> Client {
     Client { source: source.parse().unwrap(), subnet: None }
 }
 
 /// A client behind a resolver that passes its subnet on.
-pub(super) fn client_in(subnet: &str) -> Client {
+pub(crate) fn client_in(subnet: &str) -> Client {
     let (address, length) = subnet.split_once('/').unwrap();
     let subnet =
         crate::wire::ClientSubnet { address: address.parse().unwrap(), prefix_length: length.parse().unwrap() };

@@ -14,7 +14,7 @@ mod decision;
 mod derive;
 mod discover;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod glob;
 mod layout;
 mod memory;

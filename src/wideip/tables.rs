@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::chunks::Chunks;
 use super::derive::effective;
@@ -9,7 +10,8 @@ use super::layout::{Layout, MemberSource, index};
 use super::rows::{Before, MemberState, PoolHead, WideIpHead, pool_row, wide_ip_row};
 use super::{Model, Pool, PoolId, PoolMethod, VirtualServerId, WideIp, WideIpId};
 use crate::status::{
-    Availability, Changed, Enabled, Freshness, Measurements, Moment, ObjectKind, Overrides, Status, Table,
+    Ageing, Availability, Changed, Enabled, Freshness, Measurements, Moment, ObjectKind, Overrides, Settings, Status,
+    Table,
 };
 use crate::topology::Topology;
 use crate::wire::{NameKey, RecordType};
@@ -58,6 +60,14 @@ struct Dirty {
 }
 
 impl Tables {
+    /// Tables of no wide IPs: every name is the zones'.
+    pub fn empty(seed: u64) -> Self {
+        let settings =
+            Settings { ageing: Ageing { fresh: Duration::ZERO, stale: Duration::ZERO }, startup_grace: Duration::ZERO };
+        let status = Table::new(Model::default().watched(), settings, Moment::default());
+        Self::build(Arc::default(), Arc::new(Topology::default()), &status, seed)
+    }
+
     /// Builds the tables of a model. Names are hashed under `seed`, as the [`NameKey`]s of questions must be.
     pub fn build(model: Arc<Model>, topology: Arc<Topology>, status: &Table, seed: u64) -> Self {
         let layout = Arc::new(Layout::build(&model, &topology, seed));

@@ -117,13 +117,13 @@ fn fairlead_agrees_where_nsd_and_knot_agree() {
         fs::write(&zone_file, world.master_file()).unwrap();
         let nsd = servers::nsd(&nsd, folder.path(), &zone_file);
         let knot = servers::knot(&knot, folder.path(), &zone_file);
-        let ours = ours(&world);
+        let ours = servers::fairlead(folder.path(), &zone_file);
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
         let mut client = Client { socket, id: 0 };
         for (index, (name, record_type)) in generate::questions(&world, seed, 3000).iter().enumerate() {
             let dnssec_ok = index % 3 == 0;
-            let [a, b, c] = client.ask([nsd.address, knot.address, ours], name, record_type, dnssec_ok);
+            let [a, b, c] = client.ask([nsd.address, knot.address, ours.address], name, record_type, dnssec_ok);
             if a.truncated || b.truncated || c.truncated {
                 *seen.entry("truncated".to_owned()).or_insert(0) += 1;
                 continue;
@@ -162,40 +162,4 @@ fn relevant(world: &generate::World, name: &str) -> String {
         }
     }
     text
-}
-
-/// In process, until the program's front door is there.
-fn ours(world: &generate::World) -> SocketAddr {
-    use fairlead::answer::*;
-    use std::sync::Arc;
-    let apex: Name = generate::APEX.parse().unwrap();
-    let mut builder = fairlead::zone::ZoneBuilder::new(&apex, 9);
-    for (owner, record_type, rdata) in &world.lines {
-        let record_type: RecordType = record_type.parse().unwrap();
-        let wire =
-            fairlead::zone::rdata::from_text(record_type, rdata, &apex).unwrap_or_else(|e| panic!("{rdata} {e}"));
-        builder.add(&owner.parse().unwrap(), record_type, 3600, &wire).unwrap();
-    }
-    let settings = Settings {
-        unmatched: Unmatched::NxDomain,
-        chaos: Chaos::default(),
-        synthetic_zone: SyntheticZone {
-            name_servers: vec![],
-            contact: Name::root(),
-            ttl_seconds: 1,
-            negative_ttl_seconds: 1,
-        },
-    };
-    let snapshot = Snapshot::new(1, &[Arc::new(builder.finish())], Arc::new(settings), 9);
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = socket.local_addr().unwrap();
-    std::thread::spawn(move || {
-        let mut worker = Worker::new();
-        let (mut packet, mut out) = ([0; 4096], [0; 4096]);
-        while let Ok((length, source)) = socket.recv_from(&mut packet) {
-            let outcome = respond(&snapshot, &mut worker, &packet[..length], source, Transport::Udp, &mut out);
-            let _ = socket.send_to(&out[..outcome.length], source);
-        }
-    });
-    address
 }

@@ -62,6 +62,19 @@ pub(crate) fn knot(program: &Path, folder: &Path, zone_file: &Path) -> Server {
     start(Command::new(program).args(["-c", &file]), port, &format!("{folder}/knot.log"))
 }
 
+pub(crate) fn fairlead(folder: &Path, zone_file: &Path) -> Server {
+    let port = free_port();
+    let folder = folder.display();
+    let config = format!(
+        "node: differential\nlisteners: [{{address: 127.0.0.1, port: {port}}}]\nstate: {folder}/state\n\
+         control: {folder}/control.sock\nzones: [{{name: {APEX}, file: {}}}]\n",
+        zone_file.display()
+    );
+    let file = format!("{folder}/fairlead.yaml");
+    fs::write(&file, config).unwrap();
+    start(Command::new(env!("CARGO_BIN_EXE_fairlead")).args(["serve", "-c", &file]), port, &file)
+}
+
 /// Starts a server and waits until it answers for the zone.
 pub(crate) fn start(command: &mut Command, port: u16, log: &str) -> Server {
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
