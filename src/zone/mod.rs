@@ -19,6 +19,7 @@ mod master_reader;
 mod master_report;
 mod master_token;
 pub mod octodns;
+pub mod print;
 pub mod rdata;
 mod rdata_bitmap;
 mod rdata_codec;
@@ -27,6 +28,8 @@ mod rdata_layout;
 mod rdata_location;
 mod rdata_prefix;
 mod rdata_print;
+#[cfg(test)]
+mod rdata_properties;
 mod rdata_service;
 mod rdata_text;
 mod rdata_time;
