@@ -3,7 +3,12 @@
 //! Prints seconds of one core, best of three, for reading alone, for reading, building and checking, and for printing
 //! the zone back.
 
-#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a program that measures and prints")]
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    reason = "a program that measures and prints"
+)]
 
 use std::fmt::Write as _;
 use std::time::Instant;
