@@ -16,6 +16,8 @@ mod discover;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod glob;
+#[cfg(test)]
+mod invariants;
 mod layout;
 mod memory;
 mod model;
