@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 /// Rows per chunk. A publish copies one pointer per chunk and the chunks it changes: of 100,000 rows with 500 changed,
-/// 32 keeps both parts about equal, and a chunk's heads within a few pages.
-const ROWS: usize = 32;
+/// 16 keeps both parts about equal.
+const ROWS: usize = 16;
+
+/// Words that a row holds itself, so that a short row is read without a further cache miss.
+const INLINE: usize = 16;
 
 /// A shared list of rows; a row is a head of fixed size and any number of words.
 #[derive(Debug, Clone)]
@@ -15,10 +18,20 @@ pub(super) struct Chunks<H> {
 
 #[derive(Debug)]
 struct Chunk<H> {
-    heads: [H; ROWS],
-    /// Where each row's words end; they start where those of the row before end.
-    ends: [u32; ROWS],
-    words: Box<[u32]>,
+    slots: [Slot<H>; ROWS],
+    /// The words of rows that have more than [`INLINE`].
+    long: Box<[u32]>,
+}
+
+/// One row where it is kept: with a head of up to 56 octets it fills two cache lines.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Slot<H> {
+    head: H,
+    /// Where the words of a long row start.
+    start: u32,
+    length: u32,
+    words: [u32; INLINE],
 }
 
 /// One row.
@@ -31,10 +44,13 @@ pub(super) struct Row<'a, H> {
 impl<H: Clone + Default> Chunks<H> {
     /// Builds `length` rows: `make` gives a row's head and fills in its words.
     pub(super) fn build(length: usize, mut make: impl FnMut(usize, &mut Vec<u32>) -> H) -> Self {
+        let mut words = Vec::new();
         let chunks = (0..length.div_ceil(ROWS)).map(|chunk| {
-            Chunk::build(|row, words| {
+            Chunk::build(|row, long| {
+                words.clear();
                 let index = chunk * ROWS + row;
-                if index < length { make(index, words) } else { H::default() }
+                let head = if index < length { make(index, &mut words) } else { H::default() };
+                Slot::new(head, &words, long)
             })
         });
         Self { chunks: chunks.map(Arc::new).collect(), length }
@@ -45,21 +61,20 @@ impl<H: Clone + Default> Chunks<H> {
         if changed.is_empty() {
             return self.clone();
         }
-        let mut rest = changed;
+        let mut words = Vec::new();
+        let mut rest = changed.iter().copied().peekable();
         let chunks = self.chunks.iter().enumerate().map(|(at, chunk)| {
-            let mine = rest.partition_point(|&index| index < (at + 1) * ROWS);
-            let (mine, others) = rest.split_at(mine);
-            rest = others;
-            if mine.is_empty() {
+            if rest.peek().is_none_or(|&next| next >= (at + 1) * ROWS) {
                 return chunk.clone();
             }
-            Arc::new(Chunk::build(|row, words| {
-                let Some(old) = chunk.row(row) else { return H::default() };
-                if mine.contains(&(at * ROWS + row)) {
-                    return make(at * ROWS + row, old, words);
+            Arc::new(Chunk::build(|row, long| {
+                let Some(old) = chunk.row(row) else { return Slot::new(H::default(), &[], long) };
+                if rest.next_if_eq(&(at * ROWS + row)).is_none() {
+                    return Slot::new(old.head.clone(), old.words, long);
                 }
-                words.extend_from_slice(old.words);
-                old.head.clone()
+                words.clear();
+                let head = make(at * ROWS + row, old, &mut words);
+                Slot::new(head, &words, long)
             }))
         });
         Self { chunks: chunks.collect(), length: self.length }
@@ -79,29 +94,38 @@ impl<H> Chunks<H> {
     }
 }
 
-impl<H: Clone + Default> Chunk<H> {
-    fn build(mut make: impl FnMut(usize, &mut Vec<u32>) -> H) -> Self {
-        let (mut words, mut of_row) = (Vec::new(), Vec::new());
-        let mut ends = [0; ROWS];
-        let heads = std::array::from_fn(|row| {
-            of_row.clear();
-            let head = make(row, &mut of_row);
-            words.extend_from_slice(&of_row);
-            if let Some(end) = ends.get_mut(row) {
-                *end = u32::try_from(words.len()).unwrap_or(u32::MAX);
-            }
-            head
-        });
-        Self { heads, ends, words: words.into_boxed_slice() }
+impl<H> Chunk<H> {
+    fn build(mut make: impl FnMut(usize, &mut Vec<u32>) -> Slot<H>) -> Self {
+        let mut long = Vec::new();
+        let slots = std::array::from_fn(|row| make(row, &mut long));
+        Self { slots, long: long.into_boxed_slice() }
+    }
+
+    #[inline]
+    fn row(&self, row: usize) -> Option<Row<'_, H>> {
+        let slot = self.slots.get(row)?;
+        let length = super::layout::index(slot.length);
+        let words = match slot.words.get(..length) {
+            Some(words) => words,
+            None => self.long.get(super::layout::index(slot.start)..)?.get(..length)?,
+        };
+        Some(Row { head: &slot.head, words })
     }
 }
 
-impl<H> Chunk<H> {
-    #[inline]
-    fn row(&self, row: usize) -> Option<Row<'_, H>> {
-        let end = |row: usize| self.ends.get(row).and_then(|&end| usize::try_from(end).ok());
-        let start = if row == 0 { 0 } else { end(row - 1)? };
-        Some(Row { head: self.heads.get(row)?, words: self.words.get(start..end(row)?)? })
+impl<H> Slot<H> {
+    fn new(head: H, words: &[u32], long: &mut Vec<u32>) -> Self {
+        let mut slot = Self {
+            head,
+            start: u32::try_from(long.len()).unwrap_or(u32::MAX),
+            length: u32::try_from(words.len()).unwrap_or(u32::MAX),
+            words: [0; INLINE],
+        };
+        match slot.words.get_mut(..words.len()) {
+            Some(inline) => inline.copy_from_slice(words),
+            None => long.extend_from_slice(words),
+        }
+        slot
     }
 }
 
@@ -111,7 +135,7 @@ mod tests {
 
     fn list(length: usize) -> Chunks<usize> {
         Chunks::build(length, |index, words| {
-            words.extend(std::iter::repeat_n(u32::try_from(index).unwrap(), index % 4));
+            words.extend(std::iter::repeat_n(u32::try_from(index).unwrap(), index % 40));
             index
         })
     }
@@ -122,9 +146,10 @@ mod tests {
         for index in 0..100 {
             let row = list.get(index).unwrap();
             assert_eq!(*row.head, index);
-            assert_eq!(row.words, vec![u32::try_from(index).unwrap(); index % 4]);
+            assert_eq!(row.words, vec![u32::try_from(index).unwrap(); index % 40]);
         }
-        assert!(list.get(128).is_none());
+        assert!(list.get(100).is_some_and(|row| row.words.is_empty()), "a chunk is filled up with empty rows");
+        assert!(list.get(112).is_none());
     }
 
     #[test]
@@ -143,7 +168,7 @@ mod tests {
                 assert_eq!((new.head, new.words), (old.head, old.words));
             }
         }
-        let shared: Vec<bool> = (0..4).map(|at| Arc::ptr_eq(&before.chunks[at], &after.chunks[at])).collect();
-        assert_eq!(shared, [true, false, true, true]);
+        let shared: Vec<bool> = (0..7).map(|at| Arc::ptr_eq(&before.chunks[at], &after.chunks[at])).collect();
+        assert_eq!(shared, [true, true, false, false, true, true, true]);
     }
 }

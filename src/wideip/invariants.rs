@@ -109,6 +109,7 @@ fn truth(world: &World, of_pool: &Pool, member: &Member) -> super::rows::MemberS
     super::rows::MemberState {
         availability: world.table.held(index(id.0)).unwrap_or(Availability::Unknown),
         is_enabled: is_wanted && status.enabled == Enabled::Enabled,
+        can_be_answered: true,
         connections: None,
     }
 }

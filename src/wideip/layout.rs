@@ -24,6 +24,9 @@ pub(super) struct Layout {
     /// The servers of each datacenter.
     pub(super) servers_of_datacenter: References,
     pub(super) pools: Vec<PoolLayout>,
+    /// The RDATA of every member of every pool, in slots that are equally long within a pool; names begin with their
+    /// length in one octet.
+    pub(super) rdata: Box<[u8]>,
     /// For each wide IP, its pools as topology sees them.
     pub(super) classes_of_wide_ip: Vec<Box<[AnswerClass]>>,
     /// The number of each wide IP's first (wide IP, pool) pair: see [`Tables::pairs`](super::Tables::pairs).
@@ -36,10 +39,9 @@ pub(super) struct Layout {
 #[derive(Debug)]
 pub(super) struct PoolLayout {
     pub(super) members: Box<[MemberLayout]>,
-    /// Octets per member in `rdata`.
-    pub(super) stride: usize,
-    /// The members' RDATA in slots of `stride` octets; names begin with their length in one octet.
-    pub(super) rdata: Box<[u8]>,
+    /// Where the members' RDATA starts in [`Layout::rdata`], and how many octets each has there.
+    pub(super) rdata_start: u32,
+    pub(super) rdata_stride: u16,
     /// How many CNAME references lie between this pool and virtual servers; what it depends on has a lower level.
     pub(super) level: u32,
 }
@@ -108,8 +110,9 @@ impl Layout {
     /// Works out the layout of a model.
     pub(super) fn build(model: &Model, topology: &Topology, seed: u64) -> Self {
         let names = NameIndex::build(model, seed);
+        let mut rdata = Vec::new();
         let mut pools: Vec<PoolLayout> =
-            model.pools.iter().map(|pool| pool_layout(model, pool, topology, &names)).collect();
+            model.pools.iter().map(|pool| pool_layout(model, pool, topology, &names, &mut rdata)).collect();
         let wide_ips_of_pool = wide_ips_of_pool(model);
         set_levels(model, &mut pools, &wide_ips_of_pool);
         let of_pools = || (0..).zip(&pools).flat_map(|(id, pool)| pool.members.iter().map(move |member| (id, member)));
@@ -146,6 +149,7 @@ impl Layout {
             wide_ips_of_pool,
             names,
             pools,
+            rdata: rdata.into_boxed_slice(),
         }
     }
 }
@@ -166,7 +170,7 @@ fn pool_classes(model: &Model, wide_ip: &super::WideIp, topology: &Topology) -> 
     wide_ip.pools.iter().map(|reference| class(reference.pool)).collect()
 }
 
-fn pool_layout(model: &Model, pool: &Pool, topology: &Topology, names: &NameIndex) -> PoolLayout {
+fn pool_layout(model: &Model, pool: &Pool, topology: &Topology, names: &NameIndex, rdata: &mut Vec<u8>) -> PoolLayout {
     let address_of = |member: &Member| match member.target {
         MemberTarget::VirtualServer(id) => {
             let address = model.virtual_server(id).and_then(|one| one.address).map(|address| address.ip());
@@ -203,11 +207,17 @@ fn pool_layout(model: &Model, pool: &Pool, topology: &Topology, names: &NameInde
     };
     let slots: Vec<Vec<u8>> = pool.members.iter().map(rdata_of).collect();
     let stride = slots.iter().map(Vec::len).max().unwrap_or(0);
-    let padded = slots.into_iter().flat_map(|mut slot| {
+    let rdata_start = u32::try_from(rdata.len()).unwrap_or(u32::MAX);
+    for mut slot in slots {
         slot.resize(stride, 0);
-        slot
-    });
-    PoolLayout { members: pool.members.iter().map(member_layout).collect(), stride, rdata: padded.collect(), level: 0 }
+        rdata.append(&mut slot);
+    }
+    PoolLayout {
+        members: pool.members.iter().map(member_layout).collect(),
+        rdata_start,
+        rdata_stride: u16::try_from(stride).unwrap_or(0),
+        level: 0,
+    }
 }
 
 /// Whether an address can stand in a record of the type.

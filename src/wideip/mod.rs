@@ -37,5 +37,6 @@ pub use model::{
     Datacenter, DatacenterId, Discovery, Member, MemberTarget, Model, OnUnknown, Pattern, Pool, PoolId, PoolMethod,
     PoolReference, Server, ServerId, VirtualServer, VirtualServerId, WhenAllDown, WideIp, WideIpId, WideIpMethod,
 };
+pub use rows::MEMBERS_MAX;
 pub use tables::{Owner, Tables, VirtualServerView};
 pub use trace::{Event, Step, Subject, Trace};

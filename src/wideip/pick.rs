@@ -171,7 +171,7 @@ impl<'a, 'm> Picking<'a, 'm> {
     /// Those with the fewest connections in turn, then the others by rising number.
     fn pick_by_connections(&mut self, pool: usize, row: Row<'a, PoolHead>, wanted: usize) {
         let items = row.head.by_connections.items(row.words);
-        let (fewest, others) = items.split_at_checked(index(row.head.fewest)).unwrap_or_default();
+        let (fewest, others) = items.split_at_checked(usize::from(row.head.fewest)).unwrap_or_default();
         let first = self.memory.turn_of_pool(pool, fewest.len());
         self.take_ring(fewest, first, wanted);
         let left = wanted.saturating_sub(self.memory.picked.len());

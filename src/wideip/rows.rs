@@ -1,39 +1,44 @@
 //! The rows of the tables: what of a pool and of a wide IP depends on status, worked out before any query asks.
 
 use super::derive::{Tally, is_usable};
-use super::layout::{MemberSource, PoolLayout, fits};
-use super::select::running_sums;
+use super::layout::{PoolLayout, fits, index};
 use super::{Pool, PoolMethod, WideIp, WideIpMethod};
+use std::borrow::Cow;
+
 use crate::status::{Availability, Enabled, Moment};
 use crate::wire::RecordType;
 
-/// A list of indices within a row's words, with the running sums of their ratios where a method draws by ratio.
+/// The most members of a pool, and pools of a wide IP, that can be answered; those behind are never picked.
+pub const MEMBERS_MAX: usize = 4096;
+
+/// A list of indices within a row's words. Where a method of the row draws by ratio the running sums of the ratios
+/// follow, as many as there are indices.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct List {
-    start: u32,
-    count: u32,
-    /// Where the running sums start; as many as there are indices, or none.
-    sums: Option<u32>,
+    start: u16,
+    count: u16,
 }
 
 impl List {
-    fn push(words: &mut Vec<u32>, items: &[u32], sums: impl Iterator<Item = u32>) -> Self {
-        let at = |words: &Vec<u32>| u32::try_from(words.len()).unwrap_or(u32::MAX);
-        let start = at(words);
-        words.extend_from_slice(items);
-        let sums_start = at(words);
-        words.extend(sums);
-        Self {
-            start,
-            count: u32::try_from(items.len()).unwrap_or(u32::MAX),
-            sums: (at(words) > sums_start).then_some(sums_start),
+    /// Appends a list to a row's words; `ratio` is given where a method draws by ratio.
+    fn push(words: &mut Vec<u32>, items: impl Iterator<Item = u32>, ratio: Option<&dyn Fn(u32) -> u16>) -> Self {
+        let start = words.len();
+        words.extend(items.take(MEMBERS_MAX));
+        let end = words.len();
+        if let Some(ratio) = ratio {
+            let mut sum = 0_u32;
+            for at in start..end {
+                sum = sum.saturating_add(words.get(at).map_or(0, |&item| u32::from(ratio(item))));
+                words.push(sum);
+            }
         }
+        Self { start: u16::try_from(start).unwrap_or(u16::MAX), count: u16::try_from(end - start).unwrap_or(0) }
     }
 
     /// How many there are.
     #[inline]
     pub(super) fn len(self) -> usize {
-        usize::try_from(self.count).unwrap_or(0)
+        usize::from(self.count)
     }
 
     /// Whether there are none.
@@ -45,21 +50,16 @@ impl List {
     /// The indices.
     #[inline]
     pub(super) fn items(self, words: &[u32]) -> &[u32] {
-        slice(words, self.start, self.count)
+        let start = usize::from(self.start);
+        words.get(start..start + self.len()).unwrap_or_default()
     }
 
-    /// The running sums of the ratios; none where no method draws by ratio.
+    /// The running sums of the ratios, asked for only where a method draws by ratio.
     #[inline]
     pub(super) fn sums(self, words: &[u32]) -> &[u32] {
-        self.sums.map(|start| slice(words, start, self.count)).unwrap_or_default()
+        let start = usize::from(self.start) + self.len();
+        words.get(start..start + self.len()).unwrap_or_default()
     }
-}
-
-#[inline]
-fn slice(words: &[u32], start: u32, count: u32) -> &[u32] {
-    let start = usize::try_from(start).unwrap_or(usize::MAX);
-    let count = usize::try_from(count).unwrap_or(usize::MAX);
-    words.get(start..start.saturating_add(count)).unwrap_or_default()
 }
 
 /// What a decision needs of a pool.
@@ -89,7 +89,10 @@ pub(super) struct PoolHead {
     /// The live members whose connections are known, the fewest first, then by order.
     pub(super) by_connections: List,
     /// How many at the start of `by_connections` share the lowest count.
-    pub(super) fewest: u32,
+    pub(super) fewest: u16,
+    /// Where the members' RDATA starts in the layout, and how many octets each has.
+    pub(super) rdata_start: u32,
+    pub(super) rdata_stride: u16,
 }
 
 impl Default for PoolHead {
@@ -112,6 +115,8 @@ impl Default for PoolHead {
             good: List::default(),
             by_connections: List::default(),
             fewest: 0,
+            rdata_start: 0,
+            rdata_stride: 0,
         }
     }
 }
@@ -121,20 +126,22 @@ impl Default for PoolHead {
 pub(super) struct MemberState {
     pub(super) availability: Availability,
     pub(super) is_enabled: bool,
+    /// Whether there is an address or a name to answer with.
+    pub(super) can_be_answered: bool,
     pub(super) connections: Option<u64>,
 }
 
 /// What of an object's row outlives the row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Before {
+pub(super) struct Before<'a> {
     pub(super) availability: Availability,
     pub(super) enabled: Enabled,
     pub(super) since: Moment,
     /// Of a pool: the members that are live, or were when it last was available. Nothing of a wide IP.
-    pub(super) good: Vec<u32>,
+    pub(super) good: Cow<'a, [u32]>,
 }
 
-impl Before {
+impl Before<'_> {
     /// Since when an object is in the state it is in now.
     fn since(before: Option<&Self>, availability: Availability, enabled: Enabled, now: Moment) -> Moment {
         let same = before.filter(|before| before.availability == availability && before.enabled == enabled);
@@ -142,45 +149,48 @@ impl Before {
     }
 }
 
-/// Makes a pool's row from the states of its members. `before` is what it was until now.
+/// What a pool's row is made from besides its members.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Making<'a> {
+    pub(super) enabled: Enabled,
+    /// What the row was until now.
+    pub(super) before: Option<&'a Before<'a>>,
+    pub(super) now: Moment,
+}
+
+/// Makes a pool's row from the states of its members.
 pub(super) fn pool_row(
     pool: &Pool,
     layout: &PoolLayout,
     members: &[MemberState],
-    enabled: Enabled,
-    before: Option<&Before>,
-    now: Moment,
+    making: Making<'_>,
     words: &mut Vec<u32>,
 ) -> PoolHead {
-    let answerable = |index: usize| {
-        let source = layout.members.get(index).map(|member| &member.source);
-        !matches!(source, None | Some(MemberSource::NoAddress(_)))
-    };
-    let pick = |wanted: &dyn Fn(&MemberState) -> bool| -> Vec<u32> {
-        let of_state = members.iter().enumerate().filter(|(at, state)| answerable(*at) && wanted(state));
-        of_state.filter_map(|(at, _)| u32::try_from(at).ok()).collect()
-    };
-    let usable = pick(&|state| state.is_enabled && is_usable(state.availability));
-    let enabled_members = pick(&|state| state.is_enabled);
+    let Making { enabled, before, now } = making;
     let needed = usize::try_from(pool.min_members_up).unwrap_or(usize::MAX);
     let tally = Tally::of(members.iter().filter(|state| state.is_enabled).map(|state| state.availability));
     let availability = tally.availability(needed);
 
-    let draws = [pool.preferred, pool.alternate, pool.fallback].contains(&PoolMethod::Ratio);
-    let mut push = |items: &[u32]| {
-        let ratio = |&item: &u32| pool.members.get(super::layout::index(item)).map_or(0, |member| member.ratio);
-        List::push(words, items, running_sums(items.iter().filter(|_| draws).map(ratio)))
+    let methods = [pool.preferred, pool.alternate, pool.fallback];
+    let ratio_of: &dyn Fn(u32) -> u16 = &|item| pool.members.get(index(item)).map_or(0, |member| member.ratio);
+    let ratio = methods.contains(&PoolMethod::Ratio).then_some(ratio_of);
+    let answerable = || (0..).zip(members).filter(|(_, state)| state.is_enabled && state.can_be_answered);
+    let usable = answerable().filter(|(_, state)| is_usable(state.availability)).map(|(at, _)| at);
+    let usable = List::push(words, usable, ratio);
+    let enabled_members = if answerable().count() == usable.len() {
+        usable
+    } else {
+        List::push(words, answerable().map(|(at, _)| at), ratio)
     };
-    let usable_list = push(&usable);
-    let enabled_list = if enabled_members == usable { usable_list } else { push(&enabled_members) };
-    let live = if is_usable(availability) { usable_list } else { List::default() };
-    let was_good = before.map(|before| before.good.as_slice()).unwrap_or_default();
-    let still_good: Vec<u32> = was_good.iter().copied().filter(|member| enabled_members.contains(member)).collect();
-    let good = if availability == Availability::Available { List::default() } else { push(&still_good) };
-    let (by_connections, fewest) = if live.is_empty() { (Vec::new(), 0) } else { by_connections(&usable, members) };
-    let by_connections = push(&by_connections);
-
-    PoolHead {
+    let live = if is_usable(availability) { usable } else { List::default() };
+    let mut good = List::default();
+    if availability != Availability::Available
+        && let Some(before) = before
+    {
+        let is_there = |item: &u32| answerable().any(|(at, _)| at == *item);
+        good = List::push(words, before.good.iter().copied().filter(is_there), ratio);
+    }
+    let mut head = PoolHead {
         availability,
         enabled,
         since: Before::since(before, availability, enabled, now),
@@ -193,12 +203,29 @@ pub(super) fn pool_row(
         max_answers: pool.max_answers.max(1),
         ttl_seconds: pool.ttl_seconds,
         live,
-        usable: usable_list,
-        enabled_members: enabled_list,
+        usable,
+        enabled_members,
         good,
-        by_connections,
-        fewest,
+        by_connections: List::default(),
+        fewest: 0,
+        rdata_start: layout.rdata_start,
+        rdata_stride: layout.rdata_stride,
+    };
+    if methods.contains(&PoolMethod::LeastConnections) {
+        sort_by_connections(&mut head, members, words);
     }
+    head
+}
+
+/// Adds the live members in the order of their connections, where these are known.
+fn sort_by_connections(head: &mut PoolHead, members: &[MemberState], words: &mut Vec<u32>) {
+    let count = |&member: &u32| Some((members.get(index(member))?.connections?, member));
+    let mut counted: Vec<(u64, u32)> = head.live.items(words).iter().filter_map(count).collect();
+    counted.sort_unstable();
+    let least = counted.first().map(|(least, _)| *least);
+    let fewest = counted.iter().take_while(|(count, _)| Some(*count) == least).count();
+    head.fewest = u16::try_from(fewest).unwrap_or(u16::MAX);
+    head.by_connections = List::push(words, counted.into_iter().map(|(_, member)| member), None);
 }
 
 /// The method, or none where it is to answer an address that the pool does not have.
@@ -208,18 +235,6 @@ fn known(method: PoolMethod, pool: &Pool) -> PoolMethod {
         pool.record_type == RecordType::CNAME || fits(pool.record_type, address)
     });
     if method == PoolMethod::FallbackIp && !has_address { PoolMethod::None } else { method }
-}
-
-/// The members whose connections are known, fewest first, and how many share the lowest count.
-fn by_connections(usable: &[u32], members: &[MemberState]) -> (Vec<u32>, u32) {
-    let count = |&member: &u32| {
-        let connections = members.get(super::layout::index(member))?.connections?;
-        Some((connections, member))
-    };
-    let mut counted: Vec<(u64, u32)> = usable.iter().filter_map(count).collect();
-    counted.sort_unstable();
-    let fewest = counted.first().map(|(least, _)| counted.iter().take_while(|(count, _)| count == least).count());
-    (counted.into_iter().map(|(_, member)| member).collect(), fewest.and_then(|n| u32::try_from(n).ok()).unwrap_or(0))
 }
 
 impl PoolHead {
@@ -239,13 +254,13 @@ impl PoolHead {
 
 impl PoolHead {
     /// What of this row the next one of the same pool starts from.
-    pub(super) fn before(&self, words: &[u32]) -> Before {
+    pub(super) fn before<'a>(&self, words: &'a [u32]) -> Before<'a> {
         let good = if self.availability == Availability::Available { self.live } else { self.good };
         Before {
             availability: self.availability,
             enabled: self.enabled,
             since: self.since,
-            good: good.items(words).to_vec(),
+            good: good.items(words).into(),
         }
     }
 
@@ -259,8 +274,8 @@ impl PoolHead {
 
 impl WideIpHead {
     /// What of this row the next one of the same wide IP starts from.
-    pub(super) fn before(&self) -> Before {
-        Before { availability: self.availability, enabled: self.enabled, since: self.since, good: Vec::new() }
+    pub(super) fn before(&self) -> Before<'static> {
+        Before { availability: self.availability, enabled: self.enabled, since: self.since, good: Cow::default() }
     }
 }
 
@@ -314,20 +329,19 @@ impl Default for WideIpHead {
     }
 }
 
-/// Makes a wide IP's row. `pool` gives the head of a pool by its id; `before` is the row until now.
+/// Makes a wide IP's row. `pool` gives the head of a pool by its id.
 pub(super) fn wide_ip_row<'a>(
     wide_ip: &WideIp,
     pair_base: u32,
     pool: impl Fn(u32) -> Option<&'a PoolHead>,
-    enabled: Enabled,
-    before: Option<&Before>,
-    now: Moment,
+    making: Making<'_>,
     words: &mut Vec<u32>,
 ) -> WideIpHead {
-    words.extend(wide_ip.pools.iter().map(|reference| reference.pool.0));
+    let Making { enabled, before, now } = making;
+    words.extend(wide_ip.pools.iter().take(MEMBERS_MAX).map(|reference| reference.pool.0));
     words.extend(wide_ip.last_resort.map(|id| id.0));
     let enabled_pools: Vec<(u32, &PoolHead)> = (0..)
-        .zip(&wide_ip.pools)
+        .zip(wide_ip.pools.iter().take(MEMBERS_MAX))
         .filter_map(|(at, reference)| Some((at, pool(reference.pool.0)?)))
         .filter(|(_, head)| head.enabled == Enabled::Enabled)
         .collect();
@@ -342,11 +356,9 @@ pub(super) fn wide_ip_row<'a>(
     if serve.is_empty() && last_resort.is_some_and(|head| !head.enabled_members.is_empty()) {
         serve.extend(u32::try_from(wide_ip.pools.len()));
     }
-    let draws = wide_ip.method == WideIpMethod::Ratio;
-    let mut push = |items: Vec<u32>| {
-        let ratio = |&at: &u32| wide_ip.pools.get(super::layout::index(at)).map_or(1, |reference| reference.ratio);
-        List::push(words, &items, running_sums(items.iter().filter(|_| draws).map(ratio)))
-    };
+    let ratio_of: &dyn Fn(u32) -> u16 = &|at| wide_ip.pools.get(index(at)).map_or(1, |reference| reference.ratio);
+    let ratio = (wide_ip.method == WideIpMethod::Ratio).then_some(ratio_of);
+    let mut push = |items: Vec<u32>| List::push(words, items.into_iter(), ratio);
     let states = enabled_pools.iter().map(|(_, head)| head.availability);
     let availability = Tally::of(states.chain(last_resort.map(|head| head.availability))).availability(1);
     WideIpHead {
@@ -366,5 +378,24 @@ pub(super) fn wide_ip_row<'a>(
         serve: push(serve),
         good: push(pick(&|head| !head.good.is_empty())),
         has_last_resort: last_resort.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_fit_the_two_cache_lines_of_a_row() {
+        assert!(size_of::<PoolHead>() <= 56, "{}", size_of::<PoolHead>());
+        assert!(size_of::<WideIpHead>() <= 56, "{}", size_of::<WideIpHead>());
+    }
+
+    #[test]
+    fn the_longest_row_can_be_addressed() {
+        // A pool's row: three lists with sums and one without.
+        assert!(7 * MEMBERS_MAX <= usize::from(u16::MAX));
+        // A wide IP's: the pools' ids and four lists with sums.
+        assert!(9 * MEMBERS_MAX < usize::from(u16::MAX));
     }
 }

@@ -51,14 +51,6 @@ pub(super) fn pick_weighted(cumulative: &[u32], draw: u32) -> Option<usize> {
     (index < cumulative.len()).then_some(index)
 }
 
-/// The running sums of weights; the last is their total. Sums stop growing at the largest number that fits.
-pub(super) fn running_sums(weights: impl Iterator<Item = u16>) -> impl Iterator<Item = u32> {
-    weights.scan(0_u32, |sum, weight| {
-        *sum = sum.saturating_add(u32::from(weight));
-        Some(*sum)
-    })
-}
-
 /// Draws `count` different indices by weight, each draw from what is left; `weights` is used up.
 pub(super) fn draw_several(
     weights: &mut [u32],
@@ -111,7 +103,14 @@ mod tests {
     #[test]
     fn every_draw_picks_by_weight_exactly() {
         let check = |weights: &[u16]| {
-            let cumulative: Vec<u32> = running_sums(weights.iter().copied()).collect();
+            let mut sum = 0;
+            let cumulative: Vec<u32> = weights
+                .iter()
+                .map(|&weight| {
+                    sum += u32::from(weight);
+                    sum
+                })
+                .collect();
             let total = cumulative.last().copied().unwrap_or(0);
             let mut picked = vec![0; weights.len()];
             for draw in 0..total {

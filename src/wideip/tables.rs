@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::chunks::Chunks;
 use super::derive::effective;
 use super::layout::{Layout, MemberSource, index};
-use super::rows::{Before, MemberState, PoolHead, WideIpHead, pool_row, wide_ip_row};
+use super::names::OfName;
+use super::rows::{Before, Making, MemberState, PoolHead, WideIpHead, pool_row, wide_ip_row};
 use super::{Model, Pool, PoolId, PoolMethod, VirtualServerId, WideIp, WideIpId};
 use crate::status::{
     Ageing, Availability, Changed, Enabled, Freshness, Measurements, Moment, ObjectKind, Overrides, Settings, Status,
@@ -49,7 +50,7 @@ pub struct VirtualServerView {
 pub struct Owner<'a> {
     tables: &'a Tables,
     key: &'a NameKey,
-    exact: &'a [(RecordType, WideIpId)],
+    exact: Option<&'a OfName>,
 }
 
 /// What waits to be made anew, lower levels of pools first.
@@ -88,12 +89,12 @@ impl Tables {
         let pool_before = |new: usize| {
             let old = *pools.get(&*model.pools.get(new)?.name)?;
             let row = self.pools.get(old)?;
-            let mut before = row.head.before(row.words);
+            let before = row.head.before(row.words);
             let identity_of = |member: &u32| Some(self.layout.pools.get(old)?.members.get(index(*member))?.identity);
             let identities: Vec<u64> = before.good.iter().filter_map(identity_of).collect();
             let members = (0..).zip(&layout.pools.get(new)?.members);
-            before.good = members.filter(|(_, one)| identities.contains(&one.identity)).map(|(at, _)| at).collect();
-            Some(before)
+            let good = members.filter(|(_, one)| identities.contains(&one.identity)).map(|(at, _)| at);
+            Some(Before { good: good.collect(), ..before })
         };
         let wide_ip_before = |new: usize| {
             let wide_ip = model.wide_ips.get(new)?;
@@ -108,8 +109,8 @@ impl Tables {
         topology: Arc<Topology>,
         layout: Arc<Layout>,
         status: &Table,
-        pool_before: impl Fn(usize) -> Option<Before>,
-        wide_ip_before: impl Fn(usize) -> Option<Before>,
+        pool_before: impl Fn(usize) -> Option<Before<'static>>,
+        wide_ip_before: impl Fn(usize) -> Option<Before<'static>>,
     ) -> Self {
         let mut tables = Self {
             pools: Chunks::build(0, |_, _| PoolHead::default()),
@@ -123,9 +124,11 @@ impl Tables {
             topology,
             layout,
         };
+        let mut members = Vec::new();
         // Pools that depend on wide IPs are made once more below, when those are known.
-        tables.pools =
-            Chunks::build(tables.model.pools.len(), |at, words| tables.make_pool(at, pool_before(at).as_ref(), words));
+        tables.pools = Chunks::build(tables.model.pools.len(), |at, words| {
+            tables.make_pool(at, pool_before(at).as_ref(), &mut members, words)
+        });
         tables.wide_ips = Chunks::build(tables.model.wide_ips.len(), |at, words| {
             tables.make_wide_ip(at, wide_ip_before(at).as_ref(), words)
         });
@@ -196,13 +199,15 @@ impl Tables {
 
     /// Makes dirty pools anew, then the wide IPs that see a difference, then the pools that see one in those.
     fn propagate(&mut self, mut dirty: Dirty) {
+        let mut members = Vec::new();
         while !dirty.pools.is_empty() || !dirty.wide_ips.is_empty() {
             let lowest = dirty.pools.first().map_or(0, |(level, _)| *level);
             let above = dirty.pools.split_off(&(lowest + 1, 0));
             let pools: Vec<usize> =
                 std::mem::replace(&mut dirty.pools, above).iter().map(|(_, at)| index(*at)).collect();
-            let new =
-                self.pools.with(&pools, |at, old, words| self.make_pool(at, Some(&old.head.before(old.words)), words));
+            let new = self.pools.with(&pools, |at, old, words| {
+                self.make_pool(at, Some(&old.head.before(old.words)), &mut members, words)
+            });
             for &pool in &pools {
                 let seen = |list: &Chunks<PoolHead>| list.get(pool).map(|row| row.head.seen_from_above());
                 if seen(&self.pools) != seen(&new) {
@@ -227,22 +232,29 @@ impl Tables {
         }
     }
 
-    fn make_pool(&self, at: usize, before: Option<&Before>, words: &mut Vec<u32>) -> PoolHead {
+    fn make_pool(
+        &self,
+        at: usize,
+        before: Option<&Before<'_>>,
+        members: &mut Vec<MemberState>,
+        words: &mut Vec<u32>,
+    ) -> PoolHead {
         let (Some(pool), Some(layout)) = (self.model.pools.get(at), self.layout.pools.get(at)) else {
             return PoolHead::default();
         };
-        let members: Vec<MemberState> = (0..pool.members.len()).map(|member| self.member_state(at, member)).collect();
+        members.clear();
+        members.extend((0..pool.members.len()).map(|member| self.member_state(at, member)));
         let is_wanted = self.overrides.is_wanted(ObjectKind::Pool, &pool.name, pool.enabled);
         let enabled = if is_wanted { Enabled::Enabled } else { Enabled::Disabled };
-        pool_row(pool, layout, &members, enabled, before, self.now, words)
+        pool_row(pool, layout, members, Making { enabled, before, now: self.now }, words)
     }
 
-    fn make_wide_ip(&self, at: usize, before: Option<&Before>, words: &mut Vec<u32>) -> WideIpHead {
+    fn make_wide_ip(&self, at: usize, before: Option<&Before<'_>>, words: &mut Vec<u32>) -> WideIpHead {
         let Some(wide_ip) = self.model.wide_ips.get(at) else { return WideIpHead::default() };
         let pair_base = self.layout.pair_base.get(at).copied().unwrap_or(0);
         let enabled = self.enabled_of_wide_ip(wide_ip);
         let pool = |id: u32| self.pools.get(index(id)).map(|row| row.head);
-        wide_ip_row(wide_ip, pair_base, pool, enabled, before, self.now, words)
+        wide_ip_row(wide_ip, pair_base, pool, Making { enabled, before, now: self.now }, words)
     }
 
     fn enabled_of_wide_ip(&self, wide_ip: &WideIp) -> Enabled {
@@ -266,7 +278,12 @@ impl Tables {
     ///
     /// It is enabled when it is itself and its virtual server is.
     pub(super) fn member_state(&self, pool_at: usize, member_at: usize) -> MemberState {
-        let down = MemberState { availability: Availability::Offline, is_enabled: false, connections: None };
+        let down = MemberState {
+            availability: Availability::Offline,
+            is_enabled: false,
+            can_be_answered: false,
+            connections: None,
+        };
         let Some(pool) = self.model.pools.get(pool_at) else { return down };
         let Some(member) = pool.members.get(member_at) else { return down };
         let Some(layout) = self.layout.pools.get(pool_at).and_then(|of_pool| of_pool.members.get(member_at)) else {
@@ -289,19 +306,28 @@ impl Tables {
                         Availability::Offline
                     },
                     is_enabled: is_wanted && view.status.enabled == Enabled::Enabled,
+                    can_be_answered: has_address,
                     connections: view.measurements.connections,
                 }
             }
-            MemberSource::Static => {
-                MemberState { availability: Availability::Available, is_enabled: is_wanted, connections: None }
-            }
+            MemberSource::Static => MemberState {
+                availability: Availability::Available,
+                is_enabled: is_wanted,
+                can_be_answered: true,
+                connections: None,
+            },
             MemberSource::WideIps(ids) => {
                 let of_wide_ip = |id: &WideIpId| self.wide_ips.get(index(id.0)).map(|row| row.head);
                 let enabled = ids.iter().filter_map(of_wide_ip).filter(|head| head.enabled == Enabled::Enabled);
                 let tally = super::derive::Tally::of(enabled.map(|head| head.availability));
-                MemberState { availability: tally.availability(1), is_enabled: is_wanted, connections: None }
+                MemberState {
+                    availability: tally.availability(1),
+                    is_enabled: is_wanted,
+                    can_be_answered: true,
+                    connections: None,
+                }
             }
-            MemberSource::Loop => MemberState { is_enabled: is_wanted, ..down },
+            MemberSource::Loop => MemberState { is_enabled: is_wanted, can_be_answered: true, ..down },
         }
     }
 
@@ -314,7 +340,7 @@ impl Tables {
     #[inline]
     pub fn find<'a>(&'a self, key: &'a NameKey) -> Option<Owner<'a>> {
         let exact = self.layout.names.exact(key);
-        let is_owned = exact.iter().any(|(_, id)| self.is_enabled(*id))
+        let is_owned = exact.is_some_and(|of_name| of_name.iter().any(|(_, id)| self.is_enabled(id)))
             || self.layout.names.pattern(key, |_, id| self.is_enabled(id)).is_some();
         is_owned.then_some(Owner { tables: self, key, exact })
     }
@@ -328,11 +354,11 @@ impl Tables {
     /// The RDATA of a pool's member: an address or, of a CNAME pool, the target in uncompressed wire form.
     #[inline]
     pub fn rdata(&self, pool: PoolId, member: u32) -> &[u8] {
-        let Some(layout) = self.layout.pools.get(index(pool.0)) else { return &[] };
-        let start = index(member).saturating_mul(layout.stride);
-        let Some(slot) = layout.rdata.get(start..start.saturating_add(layout.stride)) else { return &[] };
-        let is_address = self.pools.get(index(pool.0)).is_some_and(|row| row.head.record_type != RecordType::CNAME);
-        if is_address {
+        let Some(head) = self.pools.get(index(pool.0)).map(|row| row.head) else { return &[] };
+        let stride = usize::from(head.rdata_stride);
+        let start = index(head.rdata_start).saturating_add(index(member).saturating_mul(stride));
+        let Some(slot) = self.layout.rdata.get(start..start.saturating_add(stride)) else { return &[] };
+        if head.record_type != RecordType::CNAME {
             return slot;
         }
         let Some((&length, name)) = slot.split_first() else { return &[] };
@@ -378,8 +404,8 @@ impl Owner<'_> {
     #[inline]
     pub fn wide_ip(&self, record_type: RecordType) -> Option<WideIpId> {
         let is_wanted = |of: RecordType, id: WideIpId| of == record_type && self.tables.is_enabled(id);
-        let exact = self.exact.iter().find(|(of, id)| is_wanted(*of, *id)).map(|(_, id)| *id);
-        exact.or_else(|| self.tables.layout.names.pattern(self.key, is_wanted))
+        let exact = self.exact.and_then(|of_name| of_name.iter().find(|(of, id)| is_wanted(*of, *id)));
+        exact.map(|(_, id)| id).or_else(|| self.tables.layout.names.pattern(self.key, is_wanted))
     }
 
     /// The enabled wide IP that answers a question of this type: of the type itself, else a CNAME one.
