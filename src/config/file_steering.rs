@@ -11,6 +11,7 @@ use super::values::{Seconds, Written};
 /// A site.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("type" = ["object", "null"]))]
 pub(crate) struct Datacenter {
     /// Whether it is used. Default: true.
     pub(crate) enabled: Option<bool>,

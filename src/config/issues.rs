@@ -11,14 +11,18 @@ use super::node::{FileId, Place, Position, Shortened};
 
 /// How many errors one load reports; more help nobody.
 const ERRORS_MAX: usize = 500;
-/// How much of a line is shown around the place, in characters.
+/// How much of a line is shown, in characters.
 const SNIPPET_WIDTH: usize = 160;
+/// How much of it stands before the place in a line that is longer.
+const SNIPPET_BEFORE: usize = 40;
 
 /// Errors and warnings while files are read. Shared by every step of a load.
 #[derive(Debug, Default)]
 pub(crate) struct Issues {
     errors: RefCell<Vec<Issue>>,
     warnings: RefCell<Vec<Issue>>,
+    /// How many errors there are beyond those that are shown.
+    left_off: Cell<usize>,
     /// Whether a file could not be read at all: what it would have defined must not be called missing.
     incomplete: Cell<bool>,
 }
@@ -75,6 +79,11 @@ impl Issues {
         self.warnings.borrow_mut().push(issue);
     }
 
+    /// Whether further errors are left off, so that nothing need be looked up for them.
+    pub(crate) fn is_full(&self) -> bool {
+        self.error_count() >= ERRORS_MAX
+    }
+
     /// How many errors there are so far.
     pub(crate) fn error_count(&self) -> usize {
         self.errors.borrow().len()
@@ -93,10 +102,10 @@ impl Issues {
     fn push(&self, position: Option<Position>, path: String, message: String, suggestion: Option<String>) {
         let issue = Issue { position, path, message, suggestion };
         let mut errors = self.errors.borrow_mut();
-        // An aliased value is read once for each use, and is wrong each time.
-        if errors.len() < ERRORS_MAX
-            && !errors.iter().any(|e| e.position == issue.position && e.message == issue.message)
-        {
+        if errors.len() >= ERRORS_MAX {
+            self.left_off.set(self.left_off.get() + 1);
+        } else if !errors.iter().any(|e| e.position == issue.position && e.message == issue.message) {
+            // An aliased value is read once for each use, and is wrong each time: it is told once.
             errors.push(issue);
         }
     }
@@ -106,7 +115,12 @@ impl Issues {
     /// # Errors
     /// Every error, in the order of the files and their lines.
     pub(crate) fn finish(self, sources: &Sources) -> Result<Warnings, LoadErrors> {
-        let errors = render(self.errors.into_inner(), sources);
+        let mut errors = render(self.errors.into_inner(), sources);
+        if self.left_off.get() > 0 {
+            let message = format!("{} more errors are not shown", self.left_off.get());
+            let (file, path) = Default::default();
+            errors.push(Problem { file, line: 0, column: 0, path, message, suggestion: None, snippet: None });
+        }
         let warnings = render(self.warnings.into_inner(), sources);
         if errors.is_empty() {
             Ok(Warnings { problems: warnings })
@@ -118,7 +132,64 @@ impl Issues {
 
 fn render(mut issues: Vec<Issue>, sources: &Sources) -> Vec<Problem> {
     issues.sort_by_key(|issue| issue.position);
-    issues.into_iter().map(|issue| sources.problem(issue)).collect()
+    let mut problems = Vec::with_capacity(issues.len());
+    let mut issues = issues.into_iter().peekable();
+    while let Some(first) = issues.next() {
+        let file = first.position.map(|position| position.file);
+        let text = file.map_or_else(|| Rc::from(""), |file| sources.text(file));
+        // Counted once for each file, not once for each error in it.
+        let lines: Vec<&str> = text.lines().collect();
+        problems.push(problem(first, sources, &lines));
+        while let Some(next) = issues.next_if(|next| next.position.map(|position| position.file) == file) {
+            problems.push(problem(next, sources, &lines));
+        }
+    }
+    problems
+}
+
+fn problem(issue: Issue, sources: &Sources, lines: &[&str]) -> Problem {
+    let Issue { position, path, message, suggestion } = issue;
+    let Some(position) = position else {
+        return Problem { file: PathBuf::new(), line: 0, column: 0, path, message, suggestion, snippet: None };
+    };
+    let position = clamp(position, lines);
+    Problem {
+        file: sources.path(position.file).to_path_buf(),
+        line: position.line,
+        column: position.column,
+        path,
+        message,
+        suggestion,
+        snippet: line_of(position, lines).map(|line| snippet(position, line)),
+    }
+}
+
+fn line_of<'l>(position: Position, lines: &[&'l str]) -> Option<&'l str> {
+    lines.get(usize::try_from(position.line).ok()?.checked_sub(1)?).copied()
+}
+
+/// The position brought back into its file: parsers point behind the last line when the text ends too early.
+fn clamp(position: Position, lines: &[&str]) -> Position {
+    let last = u32::try_from(lines.len()).unwrap_or(u32::MAX).max(1);
+    let within = Position { line: position.line.clamp(1, last), ..position };
+    let length = line_of(within, lines).map_or(0, |line| line.chars().count());
+    let end = u32::try_from(length).unwrap_or(u32::MAX).saturating_add(1);
+    let column = if position.line > last { end } else { position.column.clamp(1, end) };
+    Position { column, ..within }
+}
+
+/// The line of a position with a caret below it.
+fn snippet(position: Position, line: &str) -> String {
+    let column = usize::try_from(position.column).unwrap_or(usize::MAX).saturating_sub(1);
+    let from = if column > SNIPPET_WIDTH - SNIPPET_BEFORE { column - SNIPPET_BEFORE } else { 0 };
+    // A tab or control character takes one column here, so that the caret stands below what it means.
+    let visible = |c: char| if c.is_control() { ' ' } else { c };
+    let shown: String = line.chars().skip(from).take(SNIPPET_WIDTH).map(visible).collect();
+    let room = shown.chars().count().saturating_sub(column - from).max(1);
+    let carets = "^".repeat(usize::try_from(position.width).unwrap_or(1).clamp(1, room));
+    let number = position.line.to_string();
+    let (gutter, indent) = (" ".repeat(number.len()), " ".repeat(column - from));
+    format!("  {number} | {}\n  {gutter} | {indent}{carets}", shown.trim_end())
 }
 
 /// The files that were read, for their names and lines.
@@ -159,51 +230,6 @@ impl Sources {
     /// A place for a message: `file:line:column`.
     pub(crate) fn show(&self, position: Position) -> String {
         format!("{}:{}:{}", self.path(position.file).display(), position.line, position.column)
-    }
-
-    fn problem(&self, issue: Issue) -> Problem {
-        let Issue { position, path, message, suggestion } = issue;
-        let Some(position) = position else {
-            return Problem { file: PathBuf::new(), line: 0, column: 0, path, message, suggestion, snippet: None };
-        };
-        let position = self.clamp(position);
-        Problem {
-            file: self.path(position.file).to_path_buf(),
-            line: position.line,
-            column: position.column,
-            path,
-            message,
-            suggestion,
-            snippet: self.snippet(position),
-        }
-    }
-
-    /// The position brought back into its file: parsers point behind the last line when the text ends too early.
-    fn clamp(&self, position: Position) -> Position {
-        let text = self.text(position.file);
-        let lines = u32::try_from(text.lines().count()).unwrap_or(u32::MAX).max(1);
-        let line = position.line.clamp(1, lines);
-        let nth = usize::try_from(line - 1).unwrap_or(usize::MAX);
-        let length = text.lines().nth(nth).map_or(0, |line| line.chars().count());
-        let end = u32::try_from(length).unwrap_or(u32::MAX).saturating_add(1);
-        let column = if position.line > lines { end } else { position.column.clamp(1, end) };
-        Position { line, column, ..position }
-    }
-
-    /// The line of a position with a caret below it.
-    fn snippet(&self, position: Position) -> Option<String> {
-        let text = self.text(position.file);
-        let line = text.lines().nth(usize::try_from(position.line).ok()?.checked_sub(1)?)?;
-        let column = usize::try_from(position.column).ok()?.saturating_sub(1);
-        let from = if column > SNIPPET_WIDTH - 40 { column - 40 } else { 0 };
-        // A tab or control character takes one column here, so that the caret stands below what it means.
-        let visible = |c: char| if c.is_control() { ' ' } else { c };
-        let shown: String = line.chars().skip(from).take(SNIPPET_WIDTH).map(visible).collect();
-        let room = shown.chars().count().saturating_sub(column - from).max(1);
-        let carets = "^".repeat(usize::try_from(position.width).unwrap_or(1).clamp(1, room));
-        let number = position.line.to_string();
-        let (gutter, indent) = (" ".repeat(number.len()), " ".repeat(column - from));
-        Some(format!("  {number} | {}\n  {gutter} | {indent}{carets}", shown.trim_end()))
     }
 }
 
@@ -286,10 +312,55 @@ pub(crate) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'
     let length = written.chars().count();
     let limit = (length / 3).clamp(1, 4).min(length.saturating_sub(1));
     let lower = written.to_lowercase();
+    let near = |candidate: &&str| candidate.len().abs_diff(written.len()) <= limit;
+    let measure = |candidate: &'a str| {
+        let folded = candidate.to_lowercase();
+        let same_start = lower.chars().zip(folded.chars()).take_while(|(a, b)| a == b).count();
+        // Of two as near, the one that starts as what was written.
+        (strsim::damerau_levenshtein(&lower, &folded), std::cmp::Reverse(same_start), candidate)
+    };
     candidates
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= limit && *candidate != written)
+        .filter(near)
+        .map(measure)
+        .filter(|(distance, _, candidate)| *distance <= limit && *candidate != written)
         .min()
-        .map(|(_, candidate)| candidate.to_owned())
+        .map(|(_, _, candidate)| candidate.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::load_text;
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        let check = |written: &str, expected: Option<&str>| {
+            let known = ["web-ny", "web-lon", "api", "A", "AAAA"];
+            assert_eq!(nearest(written, known).as_deref(), expected, "{written}");
+        };
+        check("web-yn", Some("web-ny"));
+        check("WEB-LON", Some("web-lon"));
+        check("pai", Some("api"));
+        check("B", None);
+        check("database", None);
+        check("a", Some("A"));
+    }
+
+    #[test]
+    fn more_errors_than_help_are_counted() {
+        let text = format!("node: n\nwide_ips: [{}]", vec!["{}"; 600].join(", "));
+        let errors = load_text(&text).unwrap_err();
+        assert_eq!((errors.len(), errors[500].as_str()), (501, "100 more errors are not shown"));
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_place() {
+        let line = format!("node: {} # {}", "x".repeat(200), "y".repeat(200));
+        let position = Position { file: FileId(0), line: 1, column: 150, width: 1000 };
+        let shown = snippet(position, &line);
+        let (line, carets) = shown.split_once('\n').unwrap();
+        assert_eq!(line.find('x').map(|from| carets.find('^').unwrap() - from), Some(SNIPPET_BEFORE));
+        assert!(line.chars().count() <= SNIPPET_WIDTH + 6 && carets.chars().count() <= line.chars().count());
+    }
 }

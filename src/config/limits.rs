@@ -23,11 +23,18 @@ pub(crate) struct Limit<T> {
 pub(crate) trait Quantity: Copy + PartialOrd {
     /// The quantity with its unit, as it would be written.
     fn show(self) -> String;
+
+    /// The quantity as a bare number; none where it is written with a unit.
+    fn number(self) -> Option<u64>;
 }
 
 impl Quantity for Duration {
     fn show(self) -> String {
         show_duration(self)
+    }
+
+    fn number(self) -> Option<u64> {
+        None
     }
 }
 
@@ -36,6 +43,10 @@ macro_rules! numbers {
         $(impl Quantity for $number {
             fn show(self) -> String {
                 self.to_string()
+            }
+
+            fn number(self) -> Option<u64> {
+                u64::try_from(self).ok()
             }
         })*
     };

@@ -9,7 +9,7 @@ use crate::agent;
 use super::issues::{Issues, LoadErrors, Sources, Warnings};
 use super::node::{Node, Place};
 use super::sources::Reader;
-use super::{Config, agents, decode, file, resolve};
+use super::{Config, agents, decode, resolve};
 
 /// Loads a DNS node's configuration from a file, or from a folder whose `*.yaml` and `*.yml` files are merged.
 /// `seed` is what names are hashed under: a secret drawn once per process.
@@ -52,23 +52,6 @@ fn read<W: DeserializeOwned, T>(
         // Nothing comes of a tree only where an error has been reported; this is the belt to those braces.
         None => Err(LoadErrors { problems: Vec::new(), warnings: warnings.problems }),
     }
-}
-
-/// The JSON Schema of a DNS node's configuration, for editors that complete and check YAML.
-pub fn schema() -> String {
-    render::<file::Node>()
-}
-
-/// The JSON Schema of an agent's configuration.
-pub fn schema_agent() -> String {
-    render::<file::Agent>()
-}
-
-fn render<T: schemars::JsonSchema>() -> String {
-    // Draft 7 is what yaml-language-server reads best.
-    let generator = schemars::generate::SchemaSettings::draft07().into_generator();
-    let schema = generator.into_root_schema_for::<T>();
-    serde_json::to_string_pretty(&schema).unwrap_or_default()
 }
 
 #[cfg(test)]

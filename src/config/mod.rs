@@ -22,6 +22,7 @@ mod names;
 mod node;
 mod pools;
 mod resolve;
+mod schema;
 mod sources;
 mod steering;
 #[cfg(test)]
@@ -35,7 +36,8 @@ mod zone_yaml;
 mod zones;
 
 pub use issues::{LoadErrors, Problem, Warnings};
-pub use load::{load, load_agent, schema, schema_agent};
+pub use load::{load, load_agent};
+pub use schema::{schema, schema_agent};
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;

@@ -140,3 +140,72 @@ fn read_authority(path: &Path, place: &Place<'_>, reader: &Reader<'_>) -> Option
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::{check, folder, load_with};
+    use std::time::Duration;
+
+    #[track_caller]
+    fn monitor(text: &str) -> Monitor {
+        let text = format!(
+            "server: s\nmonitors: {{m: {{{text}}}}}\nstatic: {{virtual_servers: {{v: {{address: 192.0.2.1, port: 1, monitors: m}}}}}}"
+        );
+        let folder = folder(&[("a.yaml", &text), ("ca.pem", "-----BEGIN CERTIFICATE-----\n")]);
+        let settings = crate::config::load_agent(&folder.path().join("a.yaml")).unwrap();
+        let crate::agent::SourceSettings::Static { virtual_servers } = &settings.sources[0] else { panic!() };
+        virtual_servers[0].monitors[0].clone()
+    }
+
+    #[test]
+    fn what_is_not_written_has_its_default() {
+        let found = monitor("type: http");
+        assert_eq!((found.interval, found.timeout), (Duration::from_secs(5), Duration::from_secs(2)));
+        assert_eq!((found.rise, found.fall, found.port), (2, 3, None));
+        let Probe::Http { tls: None, method, path, host: None, expected_status, expected_body: None } = found.probe
+        else {
+            panic!("{found:?}");
+        };
+        assert_eq!((&*method, &*path, expected_status), ("GET", "/", vec![(200, 299)]));
+        assert_eq!(monitor("type: tcp, interval: 1s").timeout, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn what_is_written_counts() {
+        let found =
+            monitor("type: https, method: HEAD, expected_status: [200, 301-302], verify: false, authority: ca.pem");
+        let Probe::Http { tls: Some(tls), method, expected_status, .. } = found.probe else { panic!("{found:?}") };
+        assert!(!tls.verify && tls.authority_pem.is_some());
+        assert_eq!((&*method, expected_status), ("HEAD", vec![(200, 200), (301, 302)]));
+    }
+
+    #[test]
+    fn monitors_that_cannot_work_are_refused() {
+        let monitor = |text: &str, expected: &str| check(&format!("monitors: {{m: {{{text}}}}}"), expected);
+        monitor("type: tpc", "2:22: monitors.m.type: `tpc` is not one of `tcp`, `http`, `https`; did you mean `tcp`?");
+        monitor("type: tcp, path: /", "2:27: monitors.m.path: means nothing to a monitor of type tcp");
+        monitor("type: http, verify: false", "2:28: monitors.m.verify: means nothing to a monitor of type http");
+        monitor(
+            "type: tcp, timeout: 6s",
+            "2:36: monitors.m.timeout: 6s is longer than the interval of 5s: a probe must end before the next starts",
+        );
+        monitor(
+            "type: tcp, interval: 1ms",
+            "2:37: monitors.m.interval: 1ms is not from 100ms to 86399s: a target must not be flooded",
+        );
+        monitor("type: tcp, rise: 0", "2:33: monitors.m.rise: 0 is not from 1 to 100: at least one probe must succeed");
+        monitor("type: http, path: healthz", "2:34: monitors.m.path: a path starts with `/` and has no white space");
+        monitor(
+            "type: http, expected_status: [200, 2xx]",
+            "2:51: monitors.m.expected_status[1]: `2xx` is not an HTTP status such as `200`, or a range such as `200-299`",
+        );
+        monitor(
+            "type: https, authority: none.pem",
+            "2:40: monitors.m.authority: cannot read none.pem: there is no such file",
+        );
+        let text = "node: n\nmonitors: {m: {type: https, authority: fairlead.yaml}}";
+        let errors = load_with(text, &[]).err().unwrap();
+        assert!(errors[0].ends_with("holds no certificate in PEM"), "{errors:?}");
+    }
+}

@@ -34,11 +34,9 @@ impl<'a, T: Copy> Names<'a, T> {
         if let Some(object) = self.known.get(name) {
             return *object;
         }
-        if !issues.is_incomplete() {
-            let mut candidates: Vec<&str> = self.known.keys().copied().collect();
-            candidates.sort_unstable();
+        if !issues.is_incomplete() && !issues.is_full() {
             let message = format!("there is no {} `{}`", self.kind, Shortened(name));
-            issues.error_with_suggestion(place, message, nearest(name, candidates));
+            issues.error_with_suggestion(place, message, nearest(name, self.known.keys().copied()));
         }
         None
     }

@@ -137,7 +137,12 @@ pub(crate) fn show_io(error: &io::Error) -> String {
     }
 }
 
-fn utf8(bytes: Vec<u8>) -> io::Result<String> {
+/// The text of a file, its byte order mark left out.
+pub(crate) fn utf8(mut bytes: Vec<u8>) -> io::Result<String> {
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        // A byte order mark is no text: it would take a column of the first line.
+        bytes.drain(..3);
+    }
     String::from_utf8(bytes).map_err(|error| {
         let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         let line = before.iter().filter(|octet| **octet == b'\n').count() + 1;

@@ -96,8 +96,9 @@ impl<'a> Steering<'a> {
             let vs = virtual_server.map(|virtual_server| {
                 let own = virtual_server.monitors.as_ref();
                 let own = own.map(|names| monitors.find(names, &place.field("monitors"), self.issues));
-                let watched_by = own.unwrap_or_else(|| inherited.clone());
-                let address = self.address(written, virtual_server, &place, &watched_by);
+                let address = self.address(written, virtual_server, &place, own.as_deref());
+                // Without an address there is nothing to probe; its agent tells.
+                let watched_by = own.unwrap_or_else(|| address.map(|_| inherited.clone()).unwrap_or_default());
                 let enabled = virtual_server.enabled.unwrap_or(true);
                 self.push_virtual_server(vs_name, id, address, enabled, watched_by)
             });
@@ -136,7 +137,7 @@ impl<'a> Steering<'a> {
         server: &file::Server,
         written: &file::VirtualServer,
         place: &Place<'_>,
-        monitors: &[Monitor],
+        own_monitors: Option<&[Monitor]>,
     ) -> Option<SocketAddr> {
         let has_agent = server.agent.is_some();
         let missing = |key: &str| self.issues.error_at_key(place, format!("`{key}` is missing"));
@@ -151,10 +152,10 @@ impl<'a> Steering<'a> {
                 missing("address");
                 missing("port");
             }
-            (None, None) if has_agent && !monitors.is_empty() => self.issues.error_at_key(
-                place,
-                "a monitor needs an address to probe: write `address` and `port`, or `monitors: []` to believe the agent",
-            ),
+            (None, None) if has_agent && own_monitors.is_some_and(|monitors| !monitors.is_empty()) => {
+                let message = "a monitor needs an address to probe: write `address` and `port`";
+                self.issues.error_at_key(&place.field("monitors"), message);
+            }
             _ => {}
         }
         None
@@ -197,13 +198,15 @@ impl<'a> Steering<'a> {
     }
 
     fn nearest(&self, name: &str) -> Option<String> {
-        let mut known: Vec<&str> = self.virtual_servers.keys().map(String::as_str).collect();
-        known.sort_unstable();
+        if self.issues.is_full() {
+            return None;
+        }
+        let known = || self.virtual_servers.keys().map(String::as_str);
         // `www` alone, or under the wrong server, probably means the one virtual server of that name.
         let wanted = name.rsplit('/').next().unwrap_or(name);
-        let mut same = known.iter().filter(|known| known.rsplit('/').next() == Some(wanted));
-        nearest(name, known.iter().copied()).or_else(|| match (same.next(), same.next()) {
-            (Some(only), None) => Some((*only).to_owned()),
+        let mut same = known().filter(|known| known.rsplit('/').next() == Some(wanted));
+        nearest(name, known()).or_else(|| match (same.next(), same.next()) {
+            (Some(only), None) => Some(only.to_owned()),
             _ => None,
         })
     }
@@ -268,7 +271,7 @@ mod tests {
         server("discovery: enabled", "4:42: servers.s.discovery: only an agent discovers: `agent` is missing");
         server(
             "agent: '192.0.2.1:1', virtual_servers: {v: {monitors: web}}",
-            "4:71: servers.s.virtual_servers.v: a monitor needs an address to probe: write `address` and `port`, or `monitors: []` to believe the agent",
+            "4:75: servers.s.virtual_servers.v.monitors: a monitor needs an address to probe: write `address` and `port`",
         );
         server(
             "virtual_servers: {'a/b': {address: 192.0.2.1, port: 1}}",

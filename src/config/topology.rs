@@ -204,3 +204,71 @@ impl Checker<'_, '_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::{check, load_text};
+
+    #[test]
+    fn conditions_are_read_with_their_opposites() {
+        let text = "node: n\nregions: {a: [{continent: eu}, {not: {country: ru}}, {state: US/CA}, {city: GB/London}, {asn: 64500}]}\n\
+                    topology: [{client: {not: {not: {region: a}}}, answer: {subnet: 192.0.2.0/24}}]\ntopology_match: longest";
+        let rules = load_text(text).unwrap().topology;
+        let conditions = &rules.regions[0].conditions;
+        assert_eq!(conditions[0].is, Match::Continent(Continent(*b"EU")));
+        assert_eq!((conditions[1].negated, &conditions[1].is), (true, &Match::Country(*b"RU")));
+        assert_eq!(conditions[2].is, Match::State { country: *b"US", state: "CA".into() });
+        assert_eq!(conditions[3].is, Match::City { country: *b"GB", city: "London".into() });
+        assert_eq!((rules.records[0].client.negated, rules.records[0].score), (false, 1));
+        assert!(rules.longest_match);
+    }
+
+    #[test]
+    fn conditions_that_mean_nothing_are_refused() {
+        let region = |text: &str, expected: &str| check(&format!("regions: {{a: [{text}]}}"), expected);
+        region(
+            "{continent: EUR}",
+            "2:27: regions.a[0].continent: `EUR` is not one of AF, AN, AS, EU, NA, OC, SA; did you mean `EU`?",
+        );
+        region(
+            "{country: Norway}",
+            "2:25: regions.a[0].country: `Norway` is not a country's code of two letters, such as GB",
+        );
+        region(
+            "{city: London}",
+            "2:22: regions.a[0].city: `London` is not a country's code and a name, such as `GB/London`",
+        );
+        region("{region: b}", "2:24: regions.a[0].region: there is no region `b`");
+        region("{region: a}", "2:11: regions.a: the region contains itself");
+        region(
+            "{subnet: 10.0.0.1/8}",
+            "2:24: regions.a[0].subnet: `10.0.0.1/8` is not a prefix such as `10.0.0.0/8` or `2001:db8::/32`: bits are set behind the length; write `10.0.0.0/8`",
+        );
+        region(
+            "{asn: 1, country: GB}",
+            "2:15: regions.a[0]: a condition has exactly one of `subnet`, `continent`, `country`, `state`, `city`, `asn`, `region`, `datacenter`, `pool` and `not`",
+        );
+        region("", "2:11: regions.a: a region needs a condition");
+        let record = |text: &str, expected: &str| {
+            check(&format!("pools: {{web: {{type: A, members: []}}}}\ntopology: [{text}]"), expected)
+        };
+        record(
+            "{client: {pool: web}, answer: {pool: web}}",
+            "3:22: topology[0].client.pool: a client stands in no pool; it may stand under `answer`",
+        );
+        record(
+            "{client: {asn: 1}, answer: {pool: wbe}}",
+            "3:46: topology[0].answer.pool: there is no pool `wbe`; did you mean `web`?",
+        );
+        record("{client: {asn: 1}}", "3:12: topology[0]: `answer` is missing");
+    }
+
+    #[test]
+    fn regions_may_not_go_in_a_circle() {
+        let text = "node: n\nregions:\n  a: [{region: b}]\n  b: [{not: {region: c}}]\n  c: [{region: b}, {asn: 1}]\n";
+        let errors = load_text(text).unwrap_err();
+        let expected = ["4:3: regions.b: the region contains itself", "5:3: regions.c: the region contains itself"];
+        assert_eq!(errors, expected);
+    }
+}

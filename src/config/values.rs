@@ -186,7 +186,7 @@ impl FromText for Prefix {
         let length = match length {
             None => bits,
             Some(length) => match length.parse::<u8>() {
-                Ok(length) if length <= bits && !text.ends_with(['+', '/']) => length,
+                Ok(number) if number <= bits && !length.starts_with('+') => number,
                 _ => return Err(format!("the length is a number from 0 to {bits}")),
             },
         };
@@ -230,6 +230,76 @@ impl FromText for StatusRange {
             (Some(from), Some(to)) if from <= to => Ok(Self(from, to)),
             (Some(_), Some(_)) => Err("it ends before it starts".to_owned()),
             _ => Err(String::new()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check<T: FromText + PartialEq + std::fmt::Debug>(text: &str, expected: Result<T, &str>) {
+        assert_eq!(T::from_text(text), expected.map_err(str::to_owned), "{text}");
+    }
+
+    #[test]
+    fn durations_have_units() {
+        check("500ms", Ok(Duration::from_millis(500)));
+        check("1m30s", Ok(Duration::from_secs(90)));
+        check("2h", Ok(Duration::from_secs(7200)));
+        check::<Duration>("5", Err("write the unit, `5s` for seconds"));
+        for wrong in ["", "s", "5x", "-5s", "1.5s", "5 s", "99999999999999999999s", "9999999999999999d"] {
+            check::<Duration>(wrong, Err(""));
+        }
+    }
+
+    #[test]
+    fn durations_are_shown_as_they_are_written() {
+        for text in ["0ms", "500ms", "5s", "90s", "2m", "1h", "7d"] {
+            assert_eq!(show_duration(Duration::from_text(text).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn ttls_are_whole_seconds_with_or_without_unit() {
+        check("30", Ok(Seconds(30)));
+        check("1h", Ok(Seconds(3600)));
+        check("4294967295", Ok(Seconds(u32::MAX)));
+        check::<Seconds>("1500ms", Err("a TTL has whole seconds"));
+        check::<Seconds>("4294967296", Err(""));
+        check::<Seconds>("50000d", Err("it is too long"));
+    }
+
+    #[test]
+    fn addresses_say_what_is_missing() {
+        check("192.0.2.1", Ok(IpAddr::from([192, 0, 2, 1])));
+        check::<IpAddr>("192.0.2.1:53", Err("the port is a key of its own"));
+        check::<SocketAddr>("192.0.2.1", Err("the port is missing"));
+        check::<SocketAddr>("2001:db8::1", Err("write `[2001:db8::1]:` and the port"));
+        check::<SocketAddr>("localhost:53", Err(""));
+    }
+
+    #[test]
+    fn prefixes_have_no_bits_behind_their_length() {
+        check("10.0.0.0/8", Ok(Prefix { address: [10, 0, 0, 0].into(), length: 8 }));
+        check("0.0.0.0/0", Ok(Prefix { address: [0, 0, 0, 0].into(), length: 0 }));
+        check("192.0.2.1", Ok(Prefix { address: [192, 0, 2, 1].into(), length: 32 }));
+        check("::/0", Ok(Prefix { address: "::".parse().unwrap(), length: 0 }));
+        check::<Prefix>("10.0.0.1/8", Err("bits are set behind the length; write `10.0.0.0/8`"));
+        check::<Prefix>("2001:db8::1/32", Err("bits are set behind the length; write `2001:db8::/32`"));
+        check::<Prefix>("10.0.0.0/33", Err("the length is a number from 0 to 32"));
+        check::<Prefix>("10.0.0.0/+8", Err("the length is a number from 0 to 32"));
+        check::<Prefix>("10.0.0/8", Err(""));
+    }
+
+    #[test]
+    fn statuses_are_numbers_or_ranges() {
+        check("200", Ok(StatusRange(200, 200)));
+        check("200-299", Ok(StatusRange(200, 299)));
+        check::<StatusRange>("299-200", Err("it ends before it starts"));
+        for wrong in ["", "2xx", "99", "600", "200-", "-200"] {
+            check::<StatusRange>(wrong, Err(""));
         }
     }
 }

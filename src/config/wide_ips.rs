@@ -202,9 +202,8 @@ fn check_targets(written: &file::Node, root: &Place<'_>, steering: &Steering<'_>
             let TextOr::Map(file::Member { name: Some(target), static_target, .. }) = member else { continue };
             let place = place.item(item).field("name");
             let owners = graph.owners(&target.0);
-            if owners.is_empty() && *static_target != Some(true) && !issues.is_incomplete() {
-                let names = graph.names();
-                let suggestion = nearest(&target.0.to_string(), names.iter().map(String::as_str));
+            if owners.is_empty() && *static_target != Some(true) && !issues.is_incomplete() && !issues.is_full() {
+                let suggestion = nearest(&target.0.to_string(), graph.names());
                 let message = format!(
                     "there is no wide IP {}; with `static_target: true` the name is taken as available",
                     target.0
@@ -249,10 +248,8 @@ impl<'m> Graph<'m> {
         }
     }
 
-    fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.exact.keys().cloned().collect();
-        names.sort_unstable();
-        names
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.exact.keys().map(String::as_str)
     }
 
     /// Whether following CNAME members from these wide IPs reaches a wide IP that uses the pool.

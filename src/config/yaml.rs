@@ -21,8 +21,7 @@ pub(crate) fn parse(file: FileId, text: &str, issues: &Issues) -> Option<Node> {
         block_nesting_limit: limits::YAML_DEPTH_MAX,
     };
     let mut composer = Composer::new(file, issues);
-    // A byte order mark is presentation, not text.
-    for event in Parser::new_from_str_with_options(text.strip_prefix('\u{feff}').unwrap_or(text), options) {
+    for event in Parser::new_from_str_with_options(text, options) {
         match event {
             Ok((event, span)) => composer.take(event, &span)?,
             Err(error) => {

@@ -13,7 +13,7 @@ use super::file::{self, Soa};
 use super::limits;
 use super::node::Place;
 use super::resolve::{mailbox, value};
-use super::sources::{Reader, is_yaml, show_io};
+use super::sources::{Reader, is_yaml, show_io, utf8};
 use super::zone_master::Master;
 use super::{yaml, zone_yaml};
 
@@ -61,10 +61,10 @@ impl Loader<'_> {
 
     fn yaml(&self, bytes: Vec<u8>) -> Option<Zone> {
         let issues = self.reader.issues;
-        let text: Rc<str> = match String::from_utf8(bytes) {
+        let text: Rc<str> = match utf8(bytes) {
             Ok(text) => text.into(),
-            Err(_) => {
-                issues.error(&self.place.field("file"), format!("{} is not UTF-8", self.path.display()));
+            Err(error) => {
+                issues.error(&self.place.field("file"), format!("cannot read {}: {error}", self.path.display()));
                 return None;
             }
         };
