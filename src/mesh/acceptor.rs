@@ -211,6 +211,7 @@ async fn welcome(
     let stop = async {
         tokio::select! {
             error = stopping(&mut stopped) => error,
+            error = context.credentials.renewed(&surroundings.credentials) => error,
             replaced = replaced => replaced.unwrap_or(LinkError::Stopping),
         }
     };

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::time::Instant as TokioInstant;
+
 use crate::status::Moment;
 
 /// Reads both clocks. Copies share one origin, so that their moments can be compared.
@@ -22,9 +24,8 @@ impl Clock {
     }
 
     /// A clock whose moments count from this call. One per process.
-    #[expect(clippy::disallowed_methods, reason = "the edge where moments begin")]
     pub fn start() -> Self {
-        Self::counting_from(Instant::now())
+        Self::counting_from(TokioInstant::now().into_std())
     }
 
     /// The same clock with its wall clock moved by `milliseconds`: how the mesh fares with a skewed clock.
@@ -32,10 +33,9 @@ impl Clock {
         Self { wall_offset_millis: milliseconds, ..self }
     }
 
-    /// Now, on the monotonic clock.
-    #[expect(clippy::disallowed_methods, reason = "the one place of the mesh that reads the monotonic clock")]
+    /// Now, on the monotonic clock as tokio's timers read it, so that both stand still where tests pause time.
     pub fn moment(&self) -> Moment {
-        let since = Instant::now().saturating_duration_since(self.origin);
+        let since = TokioInstant::now().into_std().saturating_duration_since(self.origin);
         Moment::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 

@@ -6,6 +6,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use std::{fs, io};
 
 use rustls::RootCertStore;
@@ -15,12 +16,19 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::certificate::Certificate;
+use super::clock::Clock;
 use super::error::LinkError;
 use super::identity::{Identity, Role};
 use super::trust::{AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE};
+use super::words;
 
 /// The most octets read of a file.
 const FILE_LENGTH_MAX: u64 = 1024 * 1024;
+
+/// How often a session looks for renewed files.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
+/// From how many days before its end a certificate is warned of, once a day.
+const EXPIRY_WARNING_DAYS: i64 = 14;
 
 /// What a session presents and whom it believes.
 #[derive(Debug)]
@@ -31,6 +39,8 @@ pub struct Credentials {
     pub certificate: Certificate,
     /// When the first of the authorities ends, in seconds since 1970.
     pub authority_not_after: i64,
+    /// The fingerprints of the authorities.
+    authorities: Vec<String>,
     /// The certificate with its key, as TLS presents it.
     pub(super) key: Arc<CertifiedKey>,
     /// The authorities of the mesh, and no others.
@@ -45,6 +55,7 @@ pub struct CredentialFiles {
     folder: PathBuf,
     name: Arc<str>,
     role: Role,
+    clock: Clock,
     state: Mutex<State>,
 }
 
@@ -57,6 +68,8 @@ struct State {
     problem: Option<LinkError>,
     /// Which files were read; none before the first time.
     stamp: Option<Stamp>,
+    /// The day, since 1970, of the last warning that the certificate ends.
+    warned_on: i64,
 }
 
 /// What tells a changed file: time, length and inode of each of the three.
@@ -64,14 +77,15 @@ type Stamp = [Option<(i64, i64, u64, u64)>; 3];
 
 impl CredentialFiles {
     /// The files in `folder` of the node or server `name`. Nothing is read yet.
-    pub fn new(folder: &Path, name: Arc<str>, role: Role) -> Self {
-        Self { folder: folder.to_owned(), name, role, state: Mutex::default() }
+    pub fn new(folder: &Path, name: Arc<str>, role: Role, clock: Clock) -> Self {
+        Self { folder: folder.to_owned(), name, role, clock, state: Mutex::default() }
     }
 
     /// The credentials to begin a session with; files that changed are read first.
     pub fn current(&self) -> Result<Arc<Credentials>, LinkError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.refresh(&mut state);
+        self.warn_of_end(&mut state);
         match (&state.current, &state.problem) {
             (Some(current), _) => Ok(Arc::clone(current)),
             (None, Some(problem)) => Err(problem.clone()),
@@ -84,6 +98,30 @@ impl CredentialFiles {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.refresh(&mut state);
         state.problem.clone()
+    }
+
+    /// Waits until there are other credentials than `used`: a peer shall see a renewed certificate before the old one
+    /// ends, and a session shall not outlive an authority that was taken away.
+    pub(super) async fn renewed(&self, used: &Credentials) -> LinkError {
+        loop {
+            tokio::time::sleep(RENEWAL_INTERVAL).await;
+            if self.current().is_ok_and(|current| !current.is_same(used)) {
+                return LinkError::Renewed;
+            }
+        }
+    }
+
+    fn warn_of_end(&self, state: &mut State) {
+        let now = self.clock.unix_millis().div_euclid(1_000);
+        let (Some(current), today) = (&state.current, now.div_euclid(86_400)) else {
+            return;
+        };
+        let days_left = current.certificate.days_left(now);
+        if days_left < EXPIRY_WARNING_DAYS && state.warned_on != today {
+            state.warned_on = today;
+            tracing::warn!(certificate = %current.identity, days_left,
+                end = words::date(current.certificate.not_after), "mesh certificate ends soon; issue a new one");
+        }
     }
 
     fn refresh(&self, state: &mut State) {
@@ -111,7 +149,8 @@ impl CredentialFiles {
 
     fn load(&self) -> Result<Credentials, String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let (roots, mesh, authority_not_after) = self.load_authority()?;
+        let Authority { roots, mesh, not_after: authority_not_after, fingerprints: authorities } =
+            self.load_authority()?;
         let path = self.folder.join(CERTIFICATE_FILE);
         let chain = certificates(&path)?;
         let in_file = |why: String| format!("{}: {why}", path.display());
@@ -127,14 +166,15 @@ impl CredentialFiles {
             .map_err(|error| format!("{}: it holds no key in PEM: {error}", key_path.display()))?;
         let key = CertifiedKey::from_der(chain, key, &provider)
             .map_err(|error| format!("{} is not the key of {}: {error}", key_path.display(), path.display()))?;
-        Ok(Credentials { identity, certificate, authority_not_after, key: Arc::new(key), roots, provider })
+        let key = Arc::new(key);
+        Ok(Credentials { identity, certificate, authority_not_after, authorities, key, roots, provider })
     }
 
-    fn load_authority(&self) -> Result<(Arc<RootCertStore>, String, i64), String> {
+    fn load_authority(&self) -> Result<Authority, String> {
         let path = self.folder.join(AUTHORITY_FILE);
         let in_file = |why: String| format!("{}: {why}", path.display());
         let mut roots = RootCertStore::empty();
-        let (mut mesh, mut not_after) = (None, i64::MAX);
+        let (mut mesh, mut not_after, mut fingerprints) = (None, i64::MAX, Vec::new());
         for der in certificates(&path)? {
             let certificate = Certificate::read(&der).map_err(in_file)?;
             let of = certificate.authority_of.ok_or_else(|| in_file("it is no authority of a mesh".to_owned()))?;
@@ -143,10 +183,25 @@ impl CredentialFiles {
             }
             mesh = Some(of);
             not_after = not_after.min(certificate.not_after);
+            fingerprints.push(certificate.fingerprint);
             roots.add(der).map_err(|error| in_file(error.to_string()))?;
         }
         let mesh = mesh.ok_or_else(|| in_file("it holds no certificate in PEM".to_owned()))?;
-        Ok((Arc::new(roots), mesh, not_after))
+        Ok(Authority { roots: Arc::new(roots), mesh, not_after, fingerprints })
+    }
+}
+
+/// What `authority.pem` holds.
+struct Authority {
+    roots: Arc<RootCertStore>,
+    mesh: String,
+    not_after: i64,
+    fingerprints: Vec<String>,
+}
+
+impl Credentials {
+    fn is_same(&self, other: &Self) -> bool {
+        self.certificate.fingerprint == other.certificate.fingerprint && self.authorities == other.authorities
     }
 }
 
@@ -186,7 +241,7 @@ mod tests {
     fn changed_files_are_read_again_and_bad_ones_leave_the_last_good() {
         let folder = tempfile::tempdir().unwrap();
         let first = issue(folder.path(), "ns1", Role::Dns);
-        let files = CredentialFiles::new(&folder.path().join("node"), "ns1".into(), Role::Dns);
+        let files = CredentialFiles::new(&folder.path().join("node"), "ns1".into(), Role::Dns, Clock::start());
         let serial = || files.current().unwrap().certificate.serial.clone();
         assert_eq!(serial(), first.serial);
         let second = issue(folder.path(), "ns1", Role::Dns);
@@ -204,7 +259,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let node = folder.path().join("node");
         let check = |name: &str, role, expected: &str| {
-            let error = CredentialFiles::new(&node, name.into(), role).current().unwrap_err().to_string();
+            let error =
+                CredentialFiles::new(&node, name.into(), role, Clock::start()).current().unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         };
         check("ns1", Role::Dns, "authority.pem: No such file");

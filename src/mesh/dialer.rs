@@ -137,6 +137,9 @@ async fn keep(context: DialerContext, agent: AgentAddress, mut stopped: watch::R
         if attempt.error == LinkError::Stopping || *stopped.borrow() || stopped.has_changed().is_err() {
             return;
         }
+        if attempt.error == LinkError::Renewed {
+            continue;
+        }
         failures = if attempt.lasted >= STABLE_AFTER { 1 } else { failures.saturating_add(1) };
         tell(&context, &agent, &attempt.error, now).await;
         let wait = context.back_off.wait(failures, getrandom::u64().unwrap_or(0));
@@ -173,9 +176,8 @@ async fn attempt(
     progress: &mut Progress,
     mut stopped: watch::Receiver<bool>,
 ) -> Attempt {
-    let mut stop = Box::pin(stopping(&mut stopped));
     let opened = tokio::select! {
-        error = &mut stop => Err(error),
+        error = stopping(&mut stopped) => Err(error),
         opened = open(context, agent) => opened,
     };
     let (stream, surroundings, remote) = match opened {
@@ -184,6 +186,12 @@ async fn attempt(
     };
     let peer = Peer::dial(context.local.clone(), remote, progress.clone(), context.clock.moment());
     let mut ends = Ends::Facts(context.facts.clone());
+    let stop = async {
+        tokio::select! {
+            error = stopping(&mut stopped) => error,
+            error = context.credentials.renewed(&surroundings.credentials) => error,
+        }
+    };
     let ended = drive(stream, (peer, Vec::new()), &mut ends, &surroundings, stop).await;
     if let Some(reached) = ended.peer.progress() {
         *progress = reached.clone();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::frame::FrameError;
+use super::frame::{FrameError, VIRTUAL_SERVERS_MAX};
 use super::words;
 
 /// One way for a mesh session to fail. Its text is shown to people; [`LinkError::label`] is the metric's word.
@@ -83,6 +83,10 @@ pub enum LinkError {
     TooManyFrames,
     /// The peer sent what is no frame.
     Frame(FrameError),
+    /// The agent listed more virtual servers than allowed, in parts.
+    TooManyVirtualServers,
+    /// Our certificate or authority was renewed; a session begins anew with it.
+    Renewed,
     /// The peer broke the rules of the protocol, and which.
     Violation(&'static str),
     /// The peer's process was already replaced by a newer one.
@@ -125,7 +129,7 @@ pub enum Refusal {
 
 impl LinkError {
     /// Every label, for metrics that declare them at zero.
-    pub const LABELS: [&'static str; 29] = [
+    pub const LABELS: [&'static str; 31] = [
         "connection_refused",
         "timed_out",
         "unreachable",
@@ -148,6 +152,8 @@ impl LinkError {
         "slow_reader",
         "too_many_frames",
         "frame",
+        "too_many_virtual_servers",
+        "renewed",
         "violation",
         "old_boot",
         "goodbye",
@@ -182,6 +188,8 @@ impl LinkError {
             Self::SlowReader(_) => "slow_reader",
             Self::TooManyFrames => "too_many_frames",
             Self::Frame(_) => "frame",
+            Self::TooManyVirtualServers => "too_many_virtual_servers",
+            Self::Renewed => "renewed",
             Self::Violation(_) => "violation",
             Self::OldBoot(_) => "old_boot",
             Self::Goodbye(_) => "goodbye",
@@ -278,6 +286,10 @@ impl LinkError {
             Self::SlowReader(after) => write!(f, "the peer read nothing for {after:?}"),
             Self::TooManyFrames => f.write_str("the peer sent more frames than allowed"),
             Self::Frame(error) => write!(f, "the peer sent {error}"),
+            Self::TooManyVirtualServers => {
+                write!(f, "the agent listed more than {VIRTUAL_SERVERS_MAX} virtual servers")
+            }
+            Self::Renewed => f.write_str("certificate renewed, a new session follows"),
             Self::Violation(rule) => write!(f, "the peer broke the protocol: {rule}"),
             Self::OldBoot(boot_id) => write!(
                 f,

@@ -45,7 +45,7 @@ impl Trust {
     }
 
     fn read(&self, node: &Path, role: Role, name: &str) -> Arc<Credentials> {
-        CredentialFiles::new(node, name.into(), role).current().unwrap()
+        CredentialFiles::new(node, name.into(), role, Clock::start()).current().unwrap()
     }
 
     /// A node whose certificate is of one authority and whose `authority.pem` is another's.

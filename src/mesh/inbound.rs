@@ -162,7 +162,7 @@ impl Inbound {
         };
         assembly.next += 1;
         if assembly.virtual_servers.len() + list.virtual_servers.len() > VIRTUAL_SERVERS_MAX {
-            return Err(LinkError::Violation("a list has too many virtual servers"));
+            return Err(LinkError::TooManyVirtualServers);
         }
         assembly.virtual_servers.extend(list.virtual_servers);
         self.host = read_host(list.host);

@@ -23,6 +23,8 @@ mod peer_tests;
 pub mod proto;
 mod report;
 mod session;
+#[cfg(test)]
+mod session_tests;
 mod settings;
 #[cfg(test)]
 mod simulation;

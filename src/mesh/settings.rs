@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::clock::Clock;
 use super::credentials::CredentialFiles;
 use super::identity::Role;
 use super::outbound::Sequence;
@@ -33,8 +34,8 @@ impl Settings {
     }
 
     /// The files of this side's certificate, which must be for `role`.
-    pub fn credentials(&self, role: Role) -> Arc<CredentialFiles> {
-        Arc::new(CredentialFiles::new(&self.state, Arc::clone(&self.name), role))
+    pub fn credentials(&self, role: Role, clock: Clock) -> Arc<CredentialFiles> {
+        Arc::new(CredentialFiles::new(&self.state, Arc::clone(&self.name), role, clock))
     }
 }
 

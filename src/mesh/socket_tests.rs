@@ -78,7 +78,7 @@ impl Mesh {
         let ((reports, receiver), states) = (watch::channel(Arc::default()), PeerStates::default());
         let context = AcceptorContext {
             local: settings.local(boot_id),
-            credentials: settings.credentials(Role::Lb),
+            credentials: settings.credentials(Role::Lb, self.clock),
             clock: self.clock,
             states: states.clone(),
             reports: receiver,
@@ -94,7 +94,7 @@ impl Mesh {
         let back_off = BackOff { first: Duration::from_millis(5), longest: Duration::from_millis(20) };
         let context = DialerContext {
             local,
-            credentials: settings.credentials(Role::Dns),
+            credentials: settings.credentials(Role::Dns, self.clock),
             clock: self.clock,
             facts: sender,
             states: PeerStates::default(),
@@ -302,7 +302,7 @@ async fn garbage_after_the_handshake_ends_that_session_only() {
 
     let mesh = Mesh::new();
     let agent = mesh.agent(7, "127.0.0.1:0").await;
-    let credentials = mesh.settings("ns1").credentials(Role::Dns).current().unwrap();
+    let credentials = mesh.settings("ns1").credentials(Role::Dns, mesh.clock).current().unwrap();
     let expected = super::identity::Identity::new("test", Role::Lb, "ny").unwrap();
     let stream = TcpStream::connect(agent.address).await.unwrap();
     let (mut stream, _) = tls::connect(stream, &credentials, expected, mesh.clock).await.unwrap();
@@ -314,4 +314,30 @@ async fn garbage_after_the_handshake_ends_that_session_only() {
     let mut node = mesh.node(|_| {});
     node.dial(agent.address);
     assert!(matches!(node.fact().await, Fact::Link { state: Ok(()), .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn renewed_certificates_are_presented_within_seconds_of_being_there() {
+    let mesh = Mesh::new();
+    let (agent, mut node) = (mesh.agent(7, "127.0.0.1:0").await, mesh.node(|_| {}));
+    agent.reports.send_replace(report(Availability::Available));
+    node.dial(agent.address);
+    node.verdict(Availability::Available).await;
+    let life = trust::CERTIFICATE_LIFE * 2;
+    let renew = |role, name| {
+        trust::issue(&mesh.path("authority"), &mesh.path(name), (role, name), life, mesh.now()).unwrap().not_after
+    };
+
+    let not_after = renew(Role::Dns, "ns1");
+    while node.peer().counters.sessions < 2 {
+        let fact = node.fact().await;
+        assert!(!matches!(fact, Fact::Link { state: Err(_), .. }), "our own renewal is no failure: {fact:?}");
+    }
+    let seen = || agent.states.status(mesh.clock.moment()).peers.remove(0).certificate_not_after;
+    assert_eq!(seen(), Some(not_after));
+
+    let not_after = renew(Role::Lb, "ny");
+    assert_eq!(node.down().await, "the peer ended the session: certificate renewed, a new session follows");
+    node.verdict(Availability::Available).await;
+    assert_eq!(node.peer().certificate_not_after, Some(not_after));
 }

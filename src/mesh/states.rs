@@ -2,6 +2,7 @@
 //! whoever asks; nothing decides by it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,16 +12,22 @@ use serde::Serialize;
 use super::certificate::Certificate;
 use super::credentials::Credentials;
 use super::error::LinkError;
+use super::frame::FrameError;
 use super::inbound::FrameRefusal;
 use super::peer::{ClockDifference, Established};
+use crate::metrics::{Limit, Metrics, PeerTraffic, Scrape};
 use crate::status::Moment;
 
 /// The most peers remembered; when there are more, those that are down make room.
 const PEERS_MAX: usize = 1_024;
 
 /// The peers of one process. Clones share the same states.
-#[derive(Debug, Clone, Default)]
-pub struct PeerStates(Arc<Mutex<Inner>>);
+#[derive(Clone, Default)]
+pub struct PeerStates {
+    inner: Arc<Mutex<Inner>>,
+    /// Counts limits that were reached; none where nobody scrapes.
+    metrics: Option<Arc<Metrics>>,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -35,6 +42,7 @@ struct PeerState {
     up: bool,
     since: Moment,
     last_error: Option<(LinkError, Moment)>,
+    heard: Option<Moment>,
     last_report: Option<Moment>,
     certificate: Option<Certificate>,
     established: Option<Established>,
@@ -119,6 +127,33 @@ pub struct MeshStatus {
 }
 
 impl PeerStates {
+    /// States whose reached limits are counted in `metrics`.
+    pub fn counting(metrics: Arc<Metrics>) -> Self {
+        Self { metrics: Some(metrics), ..Self::default() }
+    }
+
+    /// Fills in the metrics of the mesh, as `Metrics::set_reader` wants it.
+    pub fn scrape(&self, scrape: &mut Scrape, now: Moment) {
+        let inner = self.lock();
+        if let Some(own) = &inner.own {
+            scrape.certificate("mesh", own.not_after);
+            scrape.certificate("mesh-authority", own.authority_not_after);
+        }
+        for (name, state) in &inner.peers {
+            let silent = state.heard.map(|heard| now.since(heard));
+            scrape.peer(name, state.up, silent, state.clock.map(|clock| signed_seconds(clock.ahead_millis)));
+            let Counters { sessions, octets_in, octets_out, .. } = state.counters;
+            let report_age = state.last_report.map(|at| now.since(at));
+            scrape.peer_traffic(name, report_age, PeerTraffic { sessions, octets_in, octets_out });
+            if let Some(certificate) = &state.certificate {
+                scrape.certificate(&format!("mesh-peer {name}"), certificate.not_after);
+            }
+            state.failures.iter().for_each(|(reason, count)| scrape.peer_failures(name, reason, *count));
+            state.frames_refused.iter().for_each(|(reason, count)| scrape.peer_frames_refused(name, reason, *count));
+        }
+        inner.refused.iter().for_each(|(reason, count)| scrape.mesh_refused(reason, *count));
+    }
+
     /// What is known of the mesh at `now`.
     pub fn status(&self, now: Moment) -> MeshStatus {
         let inner = self.lock();
@@ -149,6 +184,7 @@ impl PeerStates {
 
     /// A session failed or ended; tells whether the reason or state is news.
     pub(super) fn down(&self, name: &Arc<str>, error: &LinkError, now: Moment) -> bool {
+        self.count_limit(error);
         let mut news = false;
         self.change(name, now, |state| {
             news = state.up || state.last_error.as_ref().is_none_or(|(last, _)| last.label() != error.label());
@@ -175,6 +211,9 @@ impl PeerStates {
 
     pub(super) fn count(&self, name: &Arc<str>, more: Counters, now: Moment) {
         self.change(name, now, |state| {
+            if more.frames_in > 0 {
+                state.heard = Some(now);
+            }
             let counters = &mut state.counters;
             counters.octets_in += more.octets_in;
             counters.octets_out += more.octets_out;
@@ -185,7 +224,23 @@ impl PeerStates {
 
     /// A connection was refused before its peer was known.
     pub(super) fn refused(&self, error: &LinkError) {
+        self.count_limit(error);
         *self.lock().refused.entry(error.label()).or_default() += 1;
+    }
+
+    fn count_limit(&self, error: &LinkError) {
+        let limit = match error {
+            LinkError::TooManyFrames => Limit::MeshFrames,
+            LinkError::TooManyConnections => Limit::MeshSessions,
+            LinkError::TooManyVirtualServers | LinkError::Frame(FrameError::TooManyElements(_)) => {
+                Limit::MeshVirtualServers
+            }
+            LinkError::Frame(FrameError::TooLong(_) | FrameError::StringTooLong(_)) => Limit::MeshFrame,
+            _ => return,
+        };
+        if let Some(metrics) = &self.metrics {
+            metrics.limit_hit(limit);
+        }
     }
 
     pub(super) fn own(&self, credentials: &Credentials) {
@@ -209,7 +264,7 @@ impl PeerStates {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -217,11 +272,6 @@ impl PeerState {
     fn shown(&self, name: String, now: Moment) -> PeerStatus {
         let age = |then: Moment| now.since(then).as_secs_f64();
         let certificate = self.certificate.as_ref();
-        // Milliseconds to seconds; a difference beyond the range of exact floats is wrong by less than it says.
-        let seconds = |millis: i64| {
-            let size = Duration::from_millis(millis.unsigned_abs()).as_secs_f64();
-            if millis < 0 { -size } else { size }
-        };
         PeerStatus {
             name,
             address: self.address,
@@ -233,13 +283,25 @@ impl PeerState {
             report_age_seconds: self.last_report.map(age),
             certificate_not_after: certificate.map(|certificate| certificate.not_after),
             identity: certificate.map(Certificate::who),
-            clock_ahead_seconds: self.clock.map(|clock| seconds(clock.ahead_millis)),
+            clock_ahead_seconds: self.clock.map(|clock| signed_seconds(clock.ahead_millis)),
             protocol_version: self.established.as_ref().map(|established| established.version),
             software: self.established.as_ref().map(|established| established.software.clone()),
             counters: self.counters,
             failures: self.failures.clone(),
             frames_refused: self.frames_refused.clone(),
         }
+    }
+}
+
+/// Milliseconds as seconds; a difference beyond the exact range of floats is wrong by less than it says.
+fn signed_seconds(millis: i64) -> f64 {
+    let size = Duration::from_millis(millis.unsigned_abs()).as_secs_f64();
+    if millis < 0 { -size } else { size }
+}
+
+impl fmt::Debug for PeerStates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerStates").field("peers", &self.lock().peers.len()).finish_non_exhaustive()
     }
 }
 
@@ -273,5 +335,36 @@ mod tests {
         let peers = states.status(Moment::default()).peers;
         assert_eq!(peers.len(), PEERS_MAX);
         assert!(peers[0].up);
+    }
+
+    #[test]
+    fn a_scrape_shows_every_peer_and_every_reason() {
+        let metrics = Arc::new(Metrics::new("1", "abc"));
+        let (states, at) = (PeerStates::counting(Arc::clone(&metrics)), Moment::from_millis);
+        let name = Arc::from("ny");
+        states.up(&name, Established { version: 1, boot_id: 1, software: String::new() }, at(0));
+        states.count(&name, Counters { frames_in: 1, octets_in: 50, ..Counters::default() }, at(1_000));
+        states.reported(&name, at(1_000));
+        states.clock(&name, ClockDifference { ahead_millis: -2_500, round_trip: Duration::ZERO }, at(1_000));
+        states.refused_frame(&name, FrameRefusal::OtherServer, at(1_000));
+        states.down(&name, &LinkError::TooManyFrames, at(2_000));
+        states.refused(&LinkError::NoCertificate);
+        let reader = states.clone();
+        metrics.set_reader("mesh", Box::new(move |scrape| reader.scrape(scrape, at(4_000))));
+        let text = metrics.export().unwrap();
+        for line in [
+            r#"fairlead_mesh_peer_up{peer="ny"} 0"#,
+            r#"fairlead_mesh_peer_last_frame_age_seconds{peer="ny"} 3"#,
+            r#"fairlead_mesh_peer_last_report_age_seconds{peer="ny"} 3"#,
+            r#"fairlead_mesh_peer_clock_skew_seconds{peer="ny"} -2.5"#,
+            r#"fairlead_mesh_peer_sessions_total{peer="ny"} 1"#,
+            r#"fairlead_mesh_peer_octets_total{peer="ny",direction="in"} 50"#,
+            r#"fairlead_mesh_peer_failures_total{peer="ny",reason="too_many_frames"} 1"#,
+            r#"fairlead_mesh_peer_frames_refused_total{peer="ny",reason="other_server"} 1"#,
+            r#"fairlead_mesh_connections_refused_total{reason="no_certificate"} 1"#,
+            r#"fairlead_limit_hits_total{limit="mesh_frames"} 1"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
     }
 }

@@ -132,6 +132,24 @@ pub(super) const PROBES_RUNNING: Family =
     gauge("fairlead_monitor_probes_running", &[], "Probes under way; the cap is the schedule's.");
 pub(super) const PROBES_WAITING: Family =
     gauge("fairlead_monitor_probes_waiting", &[], "Probes that are due and wait for others to end.");
+pub(super) const PEER_REPORT_AGE: Family =
+    gauge("fairlead_mesh_peer_last_report_age_seconds", &["peer"], "Age of the last report taken from a peer.");
+pub(super) const PEER_SESSIONS: Family =
+    counter("fairlead_mesh_peer_sessions_total", &["peer"], "Mesh sessions with a peer that came up.");
+pub(super) const PEER_OCTETS: Family =
+    counter("fairlead_mesh_peer_octets_total", &["peer", "direction"], "Octets exchanged with a peer inside TLS.");
+pub(super) const PEER_FAILURES: Family =
+    counter("fairlead_mesh_peer_failures_total", &["peer", "reason"], "Mesh sessions that failed or ended.");
+pub(super) const PEER_FRAMES_REFUSED: Family = counter(
+    "fairlead_mesh_peer_frames_refused_total",
+    &["peer", "reason"],
+    "Frames of a peer, or entries of them, that were not taken while the session went on.",
+);
+pub(super) const MESH_REFUSED: Family = counter(
+    "fairlead_mesh_connections_refused_total",
+    &["reason"],
+    "Mesh connections refused before it was known whose they were.",
+);
 pub(super) const CERTIFICATE_EXPIRY: Family = gauge(
     "fairlead_certificate_expiry_timestamp_seconds",
     &["certificate"],

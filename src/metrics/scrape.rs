@@ -18,6 +18,17 @@ pub struct Scrape {
     pub(super) left_out: u64,
 }
 
+/// What the sessions with one mesh peer amounted to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PeerTraffic {
+    /// Sessions that came up.
+    pub sessions: u64,
+    /// Octets received inside TLS.
+    pub octets_in: u64,
+    /// Octets sent inside TLS.
+    pub octets_out: u64,
+}
+
 /// A counter of `/proc/net/snmp` and `/proc/net/snmp6`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KernelUdp {
@@ -124,6 +135,31 @@ impl Scrape {
         self.push(&family::PROBES_WAITING, &[], waiting as f64);
     }
 
+    /// The age of the last report of a mesh peer, and what its sessions amounted to.
+    pub fn peer_traffic(&mut self, peer: &str, report_age: Option<Duration>, traffic: PeerTraffic) {
+        if let Some(age) = report_age {
+            self.push(&family::PEER_REPORT_AGE, &[peer], age.as_secs_f64());
+        }
+        self.push(&family::PEER_SESSIONS, &[peer], traffic.sessions as f64);
+        self.push(&family::PEER_OCTETS, &[peer, "in"], traffic.octets_in as f64);
+        self.push(&family::PEER_OCTETS, &[peer, "out"], traffic.octets_out as f64);
+    }
+
+    /// How often a mesh session failed or ended for one reason; `reason` is one of a fixed list.
+    pub fn peer_failures(&mut self, peer: &str, reason: &'static str, count: u64) {
+        self.push(&family::PEER_FAILURES, &[peer, reason], count as f64);
+    }
+
+    /// How many frames of a mesh peer were refused for one reason; `reason` is one of a fixed list.
+    pub fn peer_frames_refused(&mut self, peer: &str, reason: &'static str, count: u64) {
+        self.push(&family::PEER_FRAMES_REFUSED, &[peer, reason], count as f64);
+    }
+
+    /// How many mesh connections of unknown peers were refused for one reason; `reason` is one of a fixed list.
+    pub fn mesh_refused(&mut self, reason: &'static str, count: u64) {
+        self.push(&family::MESH_REFUSED, &[reason], count as f64);
+    }
+
     /// When a certificate expires, in seconds since 1970.
     pub fn certificate(&mut self, certificate: &str, expires_unix_seconds: i64) {
         self.push(&family::CERTIFICATE_EXPIRY, &[certificate], expires_unix_seconds as f64);
@@ -165,7 +201,7 @@ impl Scrape {
     }
 
     /// The metrics a scrape can hold, for their descriptions.
-    pub(super) const FAMILIES: [&'static Family; 21] = [
+    pub(super) const FAMILIES: [&'static Family; 27] = [
         &family::SOURCE_UP,
         &family::SOURCE_AGE,
         &family::SOURCE_VIRTUAL_SERVERS,
@@ -182,6 +218,12 @@ impl Scrape {
         &family::PEER_UP,
         &family::PEER_SILENCE,
         &family::PEER_SKEW,
+        &family::PEER_REPORT_AGE,
+        &family::PEER_SESSIONS,
+        &family::PEER_OCTETS,
+        &family::PEER_FAILURES,
+        &family::PEER_FRAMES_REFUSED,
+        &family::MESH_REFUSED,
         &family::CERTIFICATE_EXPIRY,
         &family::ZONE_SERIAL,
         &family::ZONE_RECORDS,
