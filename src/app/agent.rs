@@ -14,7 +14,7 @@ use super::mesh as wiring;
 use super::tasks::{Drain, Tasks, UnexpectedEnd};
 use crate::admin::{self, Admin, AdminError, Pages, Readiness};
 use crate::agent::{Collector, Settings};
-use crate::mesh::{Acceptor, AcceptorContext, CredentialFiles, PeerStates, Report, Role};
+use crate::mesh::{Acceptor, AcceptorContext, PeerStates, Report, Role};
 use crate::metrics::Metrics;
 
 /// A running agent.
@@ -41,7 +41,7 @@ impl Agent {
         let listen = settings.mesh.listen.ok_or_else(|| AgentError::Other("an agent needs a mesh address".into()))?;
         let listener = TcpListener::bind(listen).await.map_err(|error| AgentError::Listen(listen, error))?;
         let address = listener.local_addr().map_err(|error| AgentError::Listen(listen, error))?;
-        let credentials = CredentialFiles::new(&settings.mesh.state, Arc::clone(&settings.mesh.name), Role::Lb);
+        let credentials = settings.mesh.credentials(Role::Lb, wiring::clock(clock));
         // A certificate that cannot be used is said now and not when the first node dials; it may still be replaced.
         if let Some(problem) = credentials.problem() {
             tracing::error!(%problem, "no DNS node can connect until this is mended");
@@ -50,7 +50,7 @@ impl Agent {
         let states = PeerStates::default();
         let context = AcceptorContext {
             local: wiring::local(&settings.mesh).map_err(AgentError::Other)?,
-            credentials: Arc::new(credentials),
+            credentials,
             clock: wiring::clock(clock),
             states: states.clone(),
             reports,
@@ -107,7 +107,7 @@ async fn publish(
 fn pages(collector: &Collector, states: PeerStates, clock: Clock) -> Pages {
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), "unknown");
     let (of_mesh, ready, report) = (states.clone(), collector.report(), collector.report());
-    metrics.set_reader("mesh", Box::new(move |scrape| wiring::scrape(&states, clock.now(), scrape)));
+    metrics.set_reader("mesh", Box::new(move |scrape| states.scrape(scrape, clock.now())));
     Pages {
         metrics: Box::new(move || {
             let text = metrics.export().unwrap_or_else(|error| format!("# {error}\n"));

@@ -1,27 +1,16 @@
 //! The DNS node's place in the mesh: sessions with the configured agents, as the configuration changes.
 
-use std::sync::Arc;
-
 use tokio::sync::{mpsc, watch};
 
 use super::clock::Clock;
 use super::tasks::Drain;
-use crate::mesh::{
-    self, AgentAddress, BackOff, CredentialFiles, Dialer, DialerContext, Local, PeerStates, Role, Sequence, Settings,
-    VERSIONS,
-};
-use crate::metrics::Scrape;
-use crate::status::{Fact, Moment};
+use crate::mesh::{self, AgentAddress, BackOff, Dialer, DialerContext, Local, PeerStates, Role, Settings};
+use crate::status::Fact;
 
 /// What this side says of itself.
 pub(super) fn local(settings: &Settings) -> Result<Local, String> {
-    Ok(Local {
-        name: Arc::clone(&settings.name),
-        boot_id: getrandom::u64().map_err(|error| format!("drawing a boot id from the system: {error}"))?,
-        interval: settings.report_interval,
-        sequence: Sequence::default(),
-        versions: VERSIONS,
-    })
+    let boot_id = getrandom::u64().map_err(|error| format!("drawing a boot id from the system: {error}"))?;
+    Ok(settings.local(boot_id))
 }
 
 /// The same clock as the mesh sees it.
@@ -36,10 +25,9 @@ pub(super) fn dialer(
     sender: mpsc::Sender<Fact>,
     states: PeerStates,
 ) -> Result<Dialer, String> {
-    let credentials = CredentialFiles::new(&settings.state, Arc::clone(&settings.name), Role::Dns);
     Ok(Dialer::new(DialerContext {
         local: local(settings)?,
-        credentials: Arc::new(credentials),
+        credentials: settings.credentials(Role::Dns, clock(at)),
         clock: clock(at),
         facts: sender,
         states,
@@ -63,20 +51,4 @@ pub(super) async fn run(
     }
     dialer.stop().await;
     Ok(())
-}
-
-/// Fills in the series of the mesh.
-pub(super) fn scrape(states: &PeerStates, now: Moment, scrape: &mut Scrape) {
-    let status = states.status(now);
-    for peer in &status.peers {
-        let silent = peer.report_age_seconds.and_then(|age| std::time::Duration::try_from_secs_f64(age).ok());
-        scrape.peer(&peer.name, peer.up, silent, peer.clock_ahead_seconds);
-        if let Some(not_after) = peer.certificate_not_after {
-            scrape.certificate(&peer.name, not_after);
-        }
-    }
-    if let Some(own) = &status.own {
-        scrape.certificate("own", own.not_after);
-        scrape.certificate("authority", own.authority_not_after);
-    }
 }

@@ -81,7 +81,7 @@ impl Node {
         let schedule = Schedule::start(targets, schedule_options(clock, config.seed), facts.clone());
         let first_round = schedule.first_round();
         let agents = watch::Sender::new(config.mesh.as_ref().map(|mesh| mesh.agents.clone()).unwrap_or_default());
-        let peers = PeerStates::default();
+        let peers = PeerStates::counting(Arc::clone(&metrics));
         if let Some(settings) = &config.mesh {
             let dialer = mesh::dialer(settings, clock, facts.clone(), peers.clone()).map_err(StartError::Other)?;
             tasks.spawn("mesh", mesh::run(dialer, agents.subscribe(), tasks.drain()));

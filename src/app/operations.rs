@@ -12,7 +12,7 @@ use super::clock::Clock;
 use super::control::{Change, Question, Request, Response};
 use super::publisher::{Command, Guard, MonitorRound};
 use super::view::View;
-use super::{explain, mesh, names, tree};
+use super::{explain, names, tree};
 use crate::admin::Readiness;
 use crate::answer::Snapshot;
 use crate::mesh::PeerStates;
@@ -45,7 +45,7 @@ impl Operations {
         clock: Clock,
     ) -> Self {
         let of_mesh = peers.clone();
-        metrics.set_reader("mesh", Box::new(move |scrape| mesh::scrape(&of_mesh, clock.now(), scrape)));
+        metrics.set_reader("mesh", Box::new(move |scrape| of_mesh.scrape(scrape, clock.now())));
         Self { commands, snapshot, monitors_done, ready: AtomicBool::new(false), peers, metrics, clock }
     }
 
