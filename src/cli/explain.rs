@@ -25,21 +25,38 @@ pub(super) fn run(args: ExplainArgs) -> Result<(), String> {
 /// An explanation as people read it.
 pub(super) fn text(explanation: &Value) -> String {
     let field = |path: &str| explanation.pointer(path).map(plain).filter(|text| !text.is_empty());
+    let list = |path: &str| explanation.pointer(path).and_then(Value::as_array).into_iter().flatten();
     let mut lines = vec![format!(
-        "{} {} from {}{}",
+        "{} {} from {}{} ({})",
         field("/question/name").unwrap_or_default(),
         field("/question/type").unwrap_or_default(),
         field("/question/client").unwrap_or_default(),
         field("/question/subnet").map(|subnet| format!(" for {subnet}")).unwrap_or_default(),
+        field("/question/location").unwrap_or_default(),
     )];
-    let optional = [("source", "/source"), ("rcode", "/rcode"), ("ttl", "/ttl"), ("scope", "/scope")];
-    lines.extend(optional.into_iter().filter_map(|(name, path)| Some(format!("{name:<7} {}", field(path)?))));
-    for (name, path) in [("answer", "/answers"), ("authority", "/authority")] {
-        for record in explanation.pointer(path).and_then(Value::as_array).into_iter().flatten() {
-            lines.push(format!("{name:<9} {}", plain(record)));
-        }
+    for decision in list("/decisions") {
+        lines.extend(self::decision(decision));
     }
+    lines.push(format!("source     {}", field("/source").unwrap_or_default()));
+    lines.push(format!("rcode      {}", field("/rcode").unwrap_or_else(|| "no reply is sent".to_owned())));
+    lines.extend(list("/answers").map(|record| format!("answer     {}", plain(record))));
+    lines.extend(list("/authority").map(|record| format!("authority  {}", plain(record))));
+    lines.extend(field("/ttl").map(|ttl| format!("ttl        {ttl} s")));
+    lines.extend(field("/scope").map(|scope| format!("scope      /{scope} of the client subnet decided")));
     lines.join("\n")
+}
+
+/// What one wide IP decided, step by step.
+fn decision(decision: &Value) -> Vec<String> {
+    let field = |name: &str| decision.get(name).map(plain).unwrap_or_default();
+    let mut lines = vec![format!("wide IP    {}", field("wide_ip"))];
+    for step in decision.get("steps").and_then(Value::as_array).into_iter().flatten() {
+        lines.push(format!("  {}", step.get("text").map(plain).unwrap_or_default()));
+    }
+    let pool = field("pool");
+    let pool = if pool.is_empty() { "no pool".to_owned() } else { format!("pool {pool}") };
+    lines.push(format!("  => {} of {pool}, {}: {}", field("answer"), field("tier"), field("reason")));
+    lines
 }
 
 fn plain(value: &Value) -> String {
@@ -47,5 +64,38 @@ fn plain(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_decision_reads_from_the_question_to_the_answer() {
+        let explanation = json!({
+            "question": {"name": "www.example.com.", "type": "A", "client": "192.0.2.1", "subnet": "10.1.0.0/16",
+                "location": "unlocated"},
+            "decisions": [{"wide_ip": "www.example.com./A", "answer": "members", "pool": "newyork",
+                "tier": "preferred", "reason": "round robin", "steps": [{"text": "topology selected pool (newyork)"}]}],
+            "source": "wide IP", "rcode": "NOERROR", "answers": ["www.example.com. 5 IN A 192.0.2.10"], "ttl": 5,
+            "scope": 16, "authority": [],
+        });
+        let expected = [
+            "www.example.com. A from 192.0.2.1 for 10.1.0.0/16 (unlocated)",
+            "wide IP    www.example.com./A",
+            "  topology selected pool (newyork)",
+            "  => members of pool newyork, preferred: round robin",
+            "source     wide IP",
+            "rcode      NOERROR",
+            "answer     www.example.com. 5 IN A 192.0.2.10",
+            "ttl        5 s",
+            "scope      /16 of the client subnet decided",
+        ];
+        assert_eq!(text(&explanation).lines().collect::<Vec<_>>(), expected);
+        let silent = json!({"question": {}, "source": "unmatched", "rcode": null});
+        assert!(text(&silent).contains("no reply is sent"));
     }
 }

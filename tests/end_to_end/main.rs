@@ -1,0 +1,10 @@
+//! The whole program as its users run it: real processes, sockets, certificates and load balancers.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops at what it did not expect, and says so")]
+
+mod commands;
+mod process;
+mod reload;
+mod steering;
+#[path = "../support/mod.rs"]
+mod support;
