@@ -20,8 +20,10 @@ pub(super) struct Board {
     generation: u64,
     /// What changed since the last snapshot.
     pending: Changed,
-    /// Whether the tables were made of another model.
+    /// Whether zones or objects are others than those of the last snapshot.
     is_stale: bool,
+    /// The last snapshot, for the next one to share what has not changed.
+    last: Option<Snapshot>,
     /// What was last told of each virtual server, by index.
     told: Vec<Option<(Availability, Enabled)>>,
 }
@@ -71,6 +73,7 @@ impl Board {
             generation: 0,
             pending: Changed::default(),
             is_stale: true,
+            last: None,
             told: Vec::new(),
         };
         board.told = board.states();
@@ -131,13 +134,18 @@ impl Board {
         } else {
             self.tables.refresh(&self.table, &self.pending)
         };
+        self.generation += 1;
+        let snapshot = match self.last.take() {
+            Some(last) if !self.is_stale => last.with_wide_ips(self.generation, self.tables.clone()),
+            _ => self.whole_snapshot(),
+        };
+        self.last = Some(snapshot.clone());
         self.pending = Changed::default();
         self.is_stale = false;
-        self.generation += 1;
-        Some(Settled { snapshot: self.snapshot(), flips, targets })
+        Some(Settled { snapshot, flips, targets })
     }
 
-    fn snapshot(&self) -> Snapshot {
+    fn whole_snapshot(&self) -> Snapshot {
         let Prepared { zones, answer, seed, .. } = &self.prepared;
         Snapshot::new(self.generation, zones, self.tables.clone(), Arc::clone(answer), *seed)
     }
