@@ -48,7 +48,7 @@ pub(super) fn explain(snapshot: &Snapshot, question: &Question) -> Result<Value,
         "authoritative": reply.as_ref().map(|reply| reply.metadata.authoritative),
         "answers": records(answers),
         "authority": reply.as_ref().map(|reply| records(&reply.authorities)),
-        "ttl": answers.first().map(|record| record.ttl),
+        "ttl": answers.iter().map(|record| record.ttl).min(),
         "scope": reply.as_ref().and_then(scope),
         "decisions": asked.decisions(snapshot, answers),
     }))
