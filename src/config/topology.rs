@@ -229,7 +229,7 @@ mod tests {
         let region = |text: &str, expected: &str| check(&format!("regions: {{a: [{text}]}}"), expected);
         region(
             "{continent: EUR}",
-            "2:27: regions.a[0].continent: `EUR` is not one of AF, AN, AS, EU, NA, OC, SA; did you mean `EU`?",
+            "2:27: regions.a[0].continent: `EUR` is not one of AF, AN, AS, EU, NA, OC, SA, unknown; did you mean `EU`?",
         );
         region(
             "{country: Norway}",
