@@ -47,7 +47,8 @@ impl Agent {
             tracing::error!(%problem, "no DNS node can connect until this is mended");
         }
         let (published, reports) = watch::channel(Arc::new(Report::default()));
-        let states = PeerStates::default();
+        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), "unknown"));
+        let states = PeerStates::counting(Arc::clone(&metrics));
         let context = AcceptorContext {
             local: wiring::local(&settings.mesh).map_err(AgentError::Other)?,
             credentials,
@@ -56,8 +57,9 @@ impl Agent {
             reports,
         };
         let collector = Collector::start(settings, clock.started());
-        let admin =
-            settings.admin.map(|at| Admin::start(at, pages(&collector, states, clock), admin::Limits::default()));
+        let admin = settings
+            .admin
+            .map(|at| Admin::start(at, pages(&collector, metrics, states, clock), admin::Limits::default()));
         let admin = admin.transpose().map_err(AgentError::Admin)?;
         let mut tasks = Tasks::new();
         let acceptor = Acceptor::start(context, listener);
@@ -104,8 +106,7 @@ async fn publish(
 }
 
 /// The admin pages of an agent.
-fn pages(collector: &Collector, states: PeerStates, clock: Clock) -> Pages {
-    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), "unknown");
+fn pages(collector: &Collector, metrics: Arc<Metrics>, states: PeerStates, clock: Clock) -> Pages {
     let (of_mesh, ready, report) = (states.clone(), collector.report(), collector.report());
     metrics.set_reader("mesh", Box::new(move |scrape| states.scrape(scrape, clock.now())));
     Pages {

@@ -180,10 +180,14 @@ async fn serve(shared: Arc<Shared>, listener: TcpListener, stopped: watch::Recei
     while tasks.join_next().await.is_some() {}
 }
 
-/// Counts and logs a connection that came to nothing.
+/// Counts a connection that came to nothing, and logs it where that is news.
 fn refuse(shared: &Shared, address: SocketAddr, error: &LinkError) {
-    shared.context.states.refused(error);
-    tracing::warn!(%address, reason = %error, kind = error.label(), "mesh connection refused");
+    let (reason, kind) = (error, error.label());
+    if shared.context.states.refused(error, shared.context.clock.moment()) {
+        tracing::warn!(%address, %reason, kind, "mesh connection refused");
+    } else {
+        tracing::debug!(%address, %reason, kind, "mesh connection refused");
+    }
 }
 
 async fn welcome(

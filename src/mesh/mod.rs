@@ -1,5 +1,10 @@
 //! The iQuery role: DNS nodes and agents talk health over mutual TLS on TCP 4353.
 //!
+//! A frame's way in: `session` reads octets → `frame` cuts and bounds them → [`Peer`] decides → `inbound` makes facts →
+//! the publisher. A report's way out: the agent publishes a [`Report`] → `outbound` finds what differs → [`Peer`] →
+//! `session` writes. `dialer` and `acceptor` own the sockets, `tls` and `verify` the handshake, `credentials` and
+//! [`trust`] the files, `states` what people and metrics see of it all.
+//!
 //! # Invariants
 //! - The peer state machine has no sockets and no clock; it is driven by frames and moments.
 //! - A peer is believed only for what its certificate names; frames are bounded and hostile until parsed.

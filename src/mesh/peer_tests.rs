@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::error::LinkError;
-use super::frame::FRAMES_BURST_MAX;
+use super::frame::{ELEMENTS_MAX, FRAMES_BURST_MAX, PARTS_MAX};
 use super::identity::{Identity, Role};
 use super::inbound::{FrameRefusal, Progress};
 use super::outbound::Sequence;
@@ -184,6 +184,27 @@ fn lists_in_parts_count_when_the_last_part_is_there() {
 }
 
 #[test]
+fn what_is_held_of_an_agent_is_bounded() {
+    let mut peer = established();
+    let names: Vec<String> = (0..ELEMENTS_MAX).map(|index| format!("vs{index}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let part = |part: u32| Inventory { part, parts: PARTS_MAX, ..listed(11 + u64::from(part), &names) };
+    for index in 0..4 {
+        assert_eq!(peer.handle(frame(Body::Inventory(part(index))), at(1), 0), []);
+    }
+    let fifth = peer.handle(frame(Body::Inventory(part(4))), at(1), 0);
+    assert_eq!(closed(&fifth), Some(&LinkError::TooManyVirtualServers));
+    // Processes that were replaced are remembered, and not for ever.
+    let mut progress = Progress::default();
+    for boot_id in 0..1_000 {
+        let mut peer = dialer(progress);
+        peer.handle(frame(Body::Hello(Hello { boot_id, ..hello() })), at(0), 0);
+        progress = peer.progress().cloned().unwrap();
+    }
+    assert!(format!("{progress:?}").len() < 300, "{progress:?}");
+}
+
+#[test]
 fn silence_and_late_greetings_end_sessions_and_heartbeats_keep_them() {
     let mut greeting = dialer(Progress::default());
     assert_eq!(greeting.next_poll(), at(5_000));
@@ -261,8 +282,12 @@ proptest! {
         bodies in proptest::collection::vec((any_body(), any::<u64>(), any::<i64>()), 0..40),
         greeted: bool,
     ) {
+        let remote = Identity::new("test", Role::Dns, "ny").unwrap();
+        let (mut agent, _) = Peer::listen(local("lb"), remote, Some(Arc::default()), at(0), 0);
         let mut peer = if greeted { established() } else { dialer(Progress::default()) };
         for (body, millis, unix_millis) in bodies {
+            agent.handle(frame(body.clone()), at(millis), unix_millis);
+            agent.report(Arc::default(), agent.next_poll(), unix_millis);
             peer.handle(frame(body), at(millis), unix_millis);
             peer.poll(peer.next_poll(), unix_millis);
         }

@@ -21,6 +21,9 @@ use crate::status::Moment;
 /// The most peers remembered; when there are more, those that are down make room.
 const PEERS_MAX: usize = 1_024;
 
+/// How often the log hears of connections refused for the same reason.
+const REFUSALS_TOLD_EVERY: Duration = Duration::from_secs(10);
+
 /// The peers of one process. Clones share the same states.
 #[derive(Clone, Default)]
 pub struct PeerStates {
@@ -33,7 +36,15 @@ pub struct PeerStates {
 struct Inner {
     peers: BTreeMap<Arc<str>, PeerState>,
     own: Option<OwnCertificate>,
-    refused: BTreeMap<&'static str, u64>,
+    refused: BTreeMap<&'static str, Refused>,
+}
+
+/// Connections refused for one reason before their peers were known.
+#[derive(Debug, Default)]
+struct Refused {
+    count: u64,
+    /// When the log was last told.
+    told: Option<Moment>,
 }
 
 #[derive(Debug, Default)]
@@ -151,14 +162,15 @@ impl PeerStates {
             state.failures.iter().for_each(|(reason, count)| scrape.peer_failures(name, reason, *count));
             state.frames_refused.iter().for_each(|(reason, count)| scrape.peer_frames_refused(name, reason, *count));
         }
-        inner.refused.iter().for_each(|(reason, count)| scrape.mesh_refused(reason, *count));
+        inner.refused.iter().for_each(|(reason, refused)| scrape.mesh_refused(reason, refused.count));
     }
 
     /// What is known of the mesh at `now`.
     pub fn status(&self, now: Moment) -> MeshStatus {
         let inner = self.lock();
         let peers = inner.peers.iter().map(|(name, state)| state.shown(name.as_ref().to_owned(), now)).collect();
-        MeshStatus { own: inner.own.clone(), peers, refused: inner.refused.clone() }
+        let refused = inner.refused.iter().map(|(reason, refused)| (*reason, refused.count)).collect();
+        MeshStatus { own: inner.own.clone(), peers, refused }
     }
 
     /// Adds a peer that is not up yet, or takes note of its address.
@@ -222,10 +234,18 @@ impl PeerStates {
         });
     }
 
-    /// A connection was refused before its peer was known.
-    pub(super) fn refused(&self, error: &LinkError) {
+    /// A connection was refused before its peer was known; tells whether the log has not heard of this reason for a
+    /// while, since whoever scans the port should not fill the disk.
+    pub(super) fn refused(&self, error: &LinkError, now: Moment) -> bool {
         self.count_limit(error);
-        *self.lock().refused.entry(error.label()).or_default() += 1;
+        let mut inner = self.lock();
+        let refused = inner.refused.entry(error.label()).or_default();
+        refused.count += 1;
+        let is_news = refused.told.is_none_or(|told| now.since(told) >= REFUSALS_TOLD_EVERY);
+        if is_news {
+            refused.told = Some(now);
+        }
+        is_news
     }
 
     fn count_limit(&self, error: &LinkError) {
@@ -348,7 +368,9 @@ mod tests {
         states.clock(&name, ClockDifference { ahead_millis: -2_500, round_trip: Duration::ZERO }, at(1_000));
         states.refused_frame(&name, FrameRefusal::OtherServer, at(1_000));
         states.down(&name, &LinkError::TooManyFrames, at(2_000));
-        states.refused(&LinkError::NoCertificate);
+        assert!(states.refused(&LinkError::NoCertificate, at(0)));
+        assert!(!states.refused(&LinkError::NoCertificate, at(9_999)));
+        assert!(states.refused(&LinkError::NoCertificate, at(10_000)));
         let reader = states.clone();
         metrics.set_reader("mesh", Box::new(move |scrape| reader.scrape(scrape, at(4_000))));
         let text = metrics.export().unwrap();
@@ -361,7 +383,7 @@ mod tests {
             r#"fairlead_mesh_peer_octets_total{peer="ny",direction="in"} 50"#,
             r#"fairlead_mesh_peer_failures_total{peer="ny",reason="too_many_frames"} 1"#,
             r#"fairlead_mesh_peer_frames_refused_total{peer="ny",reason="other_server"} 1"#,
-            r#"fairlead_mesh_connections_refused_total{reason="no_certificate"} 1"#,
+            r#"fairlead_mesh_connections_refused_total{reason="no_certificate"} 3"#,
             r#"fairlead_limit_hits_total{limit="mesh_frames"} 1"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
