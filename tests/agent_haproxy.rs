@@ -53,7 +53,11 @@ impl Haproxy {
         std::fs::remove_file(self.socket()).ok();
     }
 
-    fn start_again(&mut self) {
+    /// Starts it with `from` in its configuration replaced by `to`.
+    fn start_again(&mut self, from: &str, to: &str) {
+        let file = self.folder.path().join("haproxy.cfg");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(file, text.replace(from, to)).unwrap();
         self.child = Self::spawn(&self.program, self.folder.path());
     }
 
@@ -191,8 +195,9 @@ async fn a_real_haproxy_is_discovered_and_followed() {
     until(&mut reports, "www", Unknown, "source error: connecting to ").await;
     until(&mut reports, "both", Unknown, "source error: connecting to ").await;
     assert!(collector.sources().borrow()[0].error.is_some());
-    haproxy.start_again();
-    until(&mut reports, "www", Available, "2 of 2 members up in backend web").await;
+    // A new process is asked for its configuration again.
+    haproxy.start_again("default_backend web", "default_backend both");
+    until(&mut reports, "www", Available, "1 of 1 members up in backend both").await;
     assert_eq!(collector.sources().borrow()[0].error, None);
     first_task.abort();
 }

@@ -340,6 +340,12 @@ async fn plain_http_on_the_https_port_is_named() {
 }
 
 #[tokio::test]
+async fn https_on_the_http_port_is_named() {
+    let address = Pki::new("ours").server("127.0.0.1", 2020, 2120).await;
+    assert_eq!(probe(&http(None, None, None), address).await, failure("what answers does not speak HTTP/1.1"));
+}
+
+#[tokio::test]
 async fn settings_that_cannot_be_used_say_so_and_judge_nobody() {
     let bad_pem = Some(Tls { verify: true, authority_pem: Some("no certificate at all".into()) });
     let empty_store = Some(Tls { verify: true, authority_pem: None });

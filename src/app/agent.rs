@@ -109,6 +109,7 @@ async fn publish(
 fn pages(collector: &Collector, metrics: Arc<Metrics>, states: PeerStates, clock: Clock) -> Pages {
     let (of_mesh, ready, report) = (states.clone(), collector.report(), collector.report());
     metrics.set_reader("mesh", Box::new(move |scrape| states.scrape(scrape, clock.now())));
+    metrics.set_reader("sources", collector.reader());
     Pages {
         metrics: Box::new(move || {
             let text = metrics.export().unwrap_or_else(|error| format!("# {error}\n"));

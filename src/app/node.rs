@@ -79,6 +79,7 @@ impl Node {
         let (saves, saves_in) = mpsc::channel(SAVES_MAX);
         let targets = Prepared::targets(&monitors, board.model());
         let schedule = Schedule::start(targets, schedule_options(clock, config.seed), facts.clone());
+        metrics.set_reader("probes", schedule.counters().reader());
         let first_round = schedule.first_round();
         let agents = watch::Sender::new(config.mesh.as_ref().map(|mesh| mesh.agents.clone()).unwrap_or_default());
         let peers = PeerStates::counting(Arc::clone(&metrics));

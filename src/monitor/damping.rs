@@ -41,15 +41,19 @@ pub struct Damping {
 impl Damping {
     /// Damping for a target that is probed every `interval`: the half-life is 12 intervals, within 10 s and 15 min.
     pub fn new(interval: Duration) -> Self {
-        let half_life = interval.saturating_mul(12).clamp(Duration::from_secs(10), Duration::from_secs(900));
         Self {
-            half_life,
+            half_life: half_life(interval),
             penalty: 0.0,
             updated: Moment::default(),
             held: false,
             wanted: Availability::Unknown,
             published: Availability::Unknown,
         }
+    }
+
+    /// Goes on with another interval; the penalty stays.
+    pub fn set_interval(&mut self, interval: Duration) {
+        self.half_life = half_life(interval);
     }
 
     /// Takes in what the monitors say now and returns what is to be published.
@@ -89,6 +93,10 @@ impl Damping {
         self.penalty *= (-half_lives).exp2();
         self.updated = self.updated.max(at);
     }
+}
+
+fn half_life(interval: Duration) -> Duration {
+    interval.saturating_mul(12).clamp(Duration::from_secs(10), Duration::from_secs(900))
 }
 
 #[cfg(test)]

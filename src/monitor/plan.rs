@@ -66,6 +66,8 @@ struct Watched {
     opinion: Opinion,
     /// Whether it stands in `to_tell`.
     pending: bool,
+    /// Whether a refresh of it is due some time.
+    refreshes: bool,
 }
 
 /// A probe to be made now.
@@ -241,6 +243,10 @@ impl Plan {
             }
             Due::Refresh(id) => {
                 let Some(watched) = self.targets.get_mut(&id) else { return };
+                watched.refreshes = needs_refresh(&watched.target);
+                if !watched.refreshes {
+                    return;
+                }
                 self.timetable.insert(due, now.after(REFRESH));
                 if watched.opinion.refresh(now) {
                     tell(&mut self.to_tell, id, watched);
@@ -253,11 +259,12 @@ impl Plan {
         let id = TargetId(self.fresh_id());
         let indices = 0..target.monitors.len();
         let runs = indices.map(|index| self.add_run(id, &target, index, probers, now, window)).collect();
-        if target.monitors.iter().any(|monitor| monitor.interval > REFRESH * 2) {
+        let refreshes = needs_refresh(&target);
+        if refreshes {
             self.timetable.insert(Due::Refresh(id), now.after(REFRESH));
         }
         let opinion = Opinion::new(&target);
-        (id, Watched { target, runs, opinion, pending: false })
+        (id, Watched { target, runs, opinion, pending: false, refreshes })
     }
 
     fn reconfigure(
@@ -286,6 +293,9 @@ impl Plan {
         watched.opinion.reconfigure(&target, old_index);
         let gone: Vec<_> = old_runs.into_iter().filter(|run| !watched.runs.contains(run)).collect();
         self.forget(&gone);
+        if needs_refresh(&target) && !std::mem::replace(&mut watched.refreshes, true) {
+            self.timetable.insert(Due::Refresh(id), now.after(REFRESH));
+        }
         watched.target = target;
         watched
     }
@@ -345,6 +355,11 @@ fn prober_for(monitor: &Monitor, probers: &mut Probers, authorities: &Authoritie
     let prober = Arc::new(Prober::new(monitor, authorities));
     same_name.push((monitor.clone(), prober.clone()));
     prober
+}
+
+/// Whether a target's own probes are too rare to keep its verdict from ageing.
+fn needs_refresh(target: &Target) -> bool {
+    target.monitors.iter().any(|monitor| monitor.interval > REFRESH * 2)
 }
 
 fn first_window(runs: usize) -> Duration {
@@ -546,6 +561,20 @@ mod tests {
         let gaps: Vec<_> = world.told.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
         assert!(gaps.iter().all(|gap| *gap <= 5_001), "{gaps:?}");
         assert!(world.told.iter().all(|(_, _, availability)| *availability == Available));
+    }
+
+    #[test]
+    fn an_interval_that_becomes_long_is_told_every_five_seconds_too() {
+        let mut world = World::new(8, targets(1, 5));
+        world.run(10_000, |_| 3, success);
+        world.plan.replace(targets(1, 60), at(10_000));
+        world.run(15_000, |_| 3, success);
+        world.told.clear();
+        world.run(60_000, |_| 3, success);
+        assert!(world.told.len() >= 9, "{:?}", world.told);
+        world.plan.replace(targets(1, 5), at(60_000));
+        world.run(90_000, |_| 3, success);
+        assert_eq!(world.plan.timetable.len(), 1, "the refresh has ended");
     }
 
     #[test]

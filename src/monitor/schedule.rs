@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{self, AbortHandle, JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
+use crate::metrics::Reader;
 use crate::status::{Fact, Moment};
 
 use super::plan::{Plan, RunId, Start};
@@ -50,6 +51,14 @@ impl ScheduleCounters {
     /// Probes that succeeded, failed and could not be made.
     pub fn ended(&self) -> [u64; 3] {
         [&self.succeeded, &self.failed, &self.not_made].map(|counter| counter.load(Ordering::Relaxed))
+    }
+
+    /// What a scrape reads of them.
+    pub fn reader(self: Arc<Self>) -> Reader {
+        Box::new(move |scrape| {
+            let (running, waiting) = self.load();
+            scrape.probes(self.ended(), running, waiting);
+        })
     }
 
     /// Probes under way, and probes that are due and wait for a place.

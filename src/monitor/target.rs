@@ -82,6 +82,7 @@ impl Opinion {
             old.unwrap_or_else(|| MonitorState::new(monitor))
         };
         self.monitors = target.monitors.iter().enumerate().map(state).collect();
+        self.damping.set_interval(target.interval());
     }
 
     /// Takes in what monitor number `index` found. Returns whether there is something to tell: a changed or a fresh

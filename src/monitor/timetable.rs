@@ -100,6 +100,12 @@ impl<K: Ord + Copy> Timetable<K> {
         self.quick.len() + self.slow.len()
     }
 
+    /// How many have a due time.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.due.len()
+    }
+
     /// How many are under way.
     pub(super) fn running(&self) -> usize {
         self.running
