@@ -4,21 +4,22 @@
 //! is left out, and the value is read again, until a pass finds nothing new. A good file is read once; a bad one once
 //! more for each error inside one entry, since lists and maps of objects ([`super::collections`]) go on by themselves.
 
-use std::cell::RefCell;
-use std::collections::HashSet;
+use std::cell::{OnceCell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visitor};
 
 use super::issues::{Issues, nearest};
 use super::node::{Entry, Node, Place, Shortened, Value};
+use super::schema;
 
 /// How often a value is read again before what was found must do.
 const PASSES_MAX: usize = 50;
 
 /// Reads the value at `place`; what is wrong in it is reported. `None` when what is left makes no value.
 pub(crate) fn decode<T: DeserializeOwned>(place: &Place<'_>, issues: &Issues) -> Option<T> {
-    let pass = Pass { issues, left_out: RefCell::default() };
+    let pass = Pass { issues, left_out: RefCell::default(), required: OnceCell::new() };
     for _ in 0..PASSES_MAX {
         let before = pass.left_out.borrow().len();
         let result = T::deserialize(Decoder { place: place.clone(), pass: &pass });
@@ -37,6 +38,8 @@ struct Pass<'p> {
     issues: &'p Issues,
     /// The nodes and keys with a mistake in them, by address: they stay in place for as long as the tree is borrowed.
     left_out: RefCell<HashSet<*const ()>>,
+    /// The keys that each type needs; looked up when one is missing.
+    required: OnceCell<HashMap<String, Vec<String>>>,
 }
 
 impl Pass<'_> {
@@ -50,10 +53,8 @@ impl Pass<'_> {
 
     fn report(&self, mistake: &Mistake, place: &Place<'_>) {
         match mistake {
-            // Written, but left out because its value is wrong: that has been said.
-            Mistake::Missing(field) if place.has(field) => {}
-            Mistake::Missing(_) if place.is_root() && self.issues.is_incomplete() => {}
-            Mistake::Missing(field) => self.issues.error_at_key(place, format!("`{field}` is missing")),
+            Mistake::Missing { .. } if place.is_root() && self.issues.is_incomplete() => {}
+            Mistake::Missing { of, first } => self.report_missing(of, first, place),
             Mistake::Other(message) => self.issues.error(place, message),
             Mistake::NotOneOf { written, expected } => {
                 let list = expected.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
@@ -61,6 +62,16 @@ impl Pass<'_> {
                 self.issues.error_with_suggestion(place, message, nearest(written, expected.iter().copied()));
             }
             Mistake::UnknownKey { .. } => {}
+        }
+    }
+
+    /// Reports every key that a value of the type `of` lacks; serde told the first.
+    fn report_missing(&self, of: &str, first: &str, place: &Place<'_>) {
+        let required = self.required.get_or_init(schema::required_keys).get(of);
+        let needed = required.map_or_else(|| vec![first], |keys| keys.iter().map(String::as_str).collect());
+        // One that is written was left out because its value is wrong: that has been said.
+        for key in needed.into_iter().filter(|key| !place.has(key)) {
+            self.issues.error_at_key(place, format!("`{key}` is missing"));
         }
     }
 
@@ -119,9 +130,18 @@ pub(crate) enum Failure {
 /// A mistake before its place is known.
 #[derive(Debug)]
 pub(crate) enum Mistake {
-    UnknownKey { expected: &'static [&'static str] },
-    Missing(&'static str),
-    NotOneOf { written: String, expected: &'static [&'static str] },
+    UnknownKey {
+        expected: &'static [&'static str],
+    },
+    /// The type is empty where it is not known.
+    Missing {
+        of: &'static str,
+        first: &'static str,
+    },
+    NotOneOf {
+        written: String,
+        expected: &'static [&'static str],
+    },
     Other(String),
 }
 
@@ -150,7 +170,7 @@ impl de::Error for Failure {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self::New(Mistake::Missing(field))
+        Self::New(Mistake::Missing { of: "", first: field })
     }
 }
 
@@ -278,11 +298,14 @@ impl<'de> de::Deserializer<'de> for Decoder<'_, '_> {
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        of: &'static str,
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Failure> {
-        visitor.visit_map(self.map(LeftOut::Skipped)?)
+        visitor.visit_map(self.map(LeftOut::Skipped)?).map_err(|failure| match failure {
+            Failure::New(Mistake::Missing { first, .. }) => Failure::New(Mistake::Missing { of, first }),
+            other => other,
+        })
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -404,6 +427,21 @@ mod tests {
     #[test]
     fn nothing_written_is_nothing_given() {
         assert!(load_text("node: ns1\npools:\nadmin:\nlisteners: ~\ndatacenters: {a:, b: ~}\n").is_ok());
-        check("wide_ips: [~]", "2:12: wide_ips[0]: `name` is missing");
+        check("servers: {a: ~}", "2:11: servers.a: `datacenter` is missing");
+    }
+
+    #[test]
+    fn all_that_is_missing_is_told() {
+        let errors = load_text("zones: [{}]\nwide_ips: [{name: a..b}, ~]\n").unwrap_err();
+        let expected = [
+            "1:1: `node` is missing",
+            "1:9: zones[0]: `name` is missing",
+            "1:9: zones[0]: `file` is missing",
+            "2:12: wide_ips[0]: `type` is missing",
+            "2:19: wide_ips[0].name: `a..b` is not a domain name: empty label: two dots in a row, or a dot at the start",
+            "2:26: wide_ips[1]: `name` is missing",
+            "2:26: wide_ips[1]: `type` is missing",
+        ];
+        assert_eq!(errors, expected);
     }
 }

@@ -15,7 +15,7 @@ use super::file::{Admin, Monitor};
 /// The configuration of a Fairlead agent (`fairlead agent`).
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "Fairlead agent")]
+#[schemars(title = "Fairlead agent", extend("patternProperties" = { "^x-": true }))]
 pub(crate) struct Agent {
     /// The server it reports for, as the DNS nodes name it; its mesh certificate carries the name.
     pub(crate) server: String,

@@ -16,7 +16,7 @@ use super::file::{Condition, Datacenter, Monitor, Pool, Record, Server, Topology
 /// The configuration of a Fairlead DNS node (`fairlead serve`).
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "Fairlead DNS node")]
+#[schemars(title = "Fairlead DNS node", extend("patternProperties" = { "^x-": true }))]
 pub(crate) struct Node {
     /// This node's name; its mesh certificate carries it.
     pub(crate) node: String,

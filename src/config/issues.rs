@@ -351,7 +351,7 @@ mod tests {
     fn more_errors_than_help_are_counted() {
         let text = format!("node: n\nwide_ips: [{}]", vec!["{}"; 600].join(", "));
         let errors = load_text(&text).unwrap_err();
-        assert_eq!((errors.len(), errors[500].as_str()), (501, "100 more errors are not shown"));
+        assert_eq!((errors.len(), errors[500].as_str()), (501, "700 more errors are not shown"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::issues::{Issues, nearest};
 use super::limits::OBJECT_NAME_LENGTH_MAX;
-use super::node::{Place, Shortened};
+use super::node::{Node, Place, Shortened};
 
 /// The objects of one kind by name. One that is wrong is known, so that a reference to it is no second error.
 #[derive(Debug)]
@@ -44,13 +44,39 @@ impl<'a, T: Copy> Names<'a, T> {
 
 /// Reports a name that cannot stand in paths such as `server/virtual-server`, in certificates and in labels.
 pub(crate) fn check_object_name(name: &str, place: &Place<'_>, issues: &Issues) {
+    // A name is a value (`node: ns1`) or the key of what it names.
+    let is_value = place.node().and_then(Node::text) == Some(name);
+    let error =
+        |message: String| if is_value { issues.error(place, message) } else { issues.error_at_key(place, message) };
     let bad = name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':')));
     if name.is_empty() {
-        issues.error_at_key(place, "the name is empty");
+        error("the name is empty".to_owned());
     } else if let Some(bad) = bad {
-        let message = format!("{bad:?} cannot stand in a name: letters, digits, `-`, `_`, `.` and `:` can");
-        issues.error_at_key(place, message);
+        error(format!("{bad:?} cannot stand in a name: letters, digits, `-`, `_`, `.` and `:` can"));
     } else if name.len() > OBJECT_NAME_LENGTH_MAX {
-        issues.error_at_key(place, format!("the name is longer than {OBJECT_NAME_LENGTH_MAX} characters"));
+        error(format!("the name is longer than {OBJECT_NAME_LENGTH_MAX} characters"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::testing::{check, load_text};
+
+    #[test]
+    fn names_are_short_and_plain() {
+        check("datacenters: {'': {}}", "2:15: datacenters.: the name is empty");
+        check(
+            "pools: {'a b': {type: A, members: []}}",
+            "2:9: pools.a b: ' ' cannot stand in a name: letters, digits, `-`, `_`, `.` and `:` can",
+        );
+        let long = "x".repeat(64);
+        check(
+            &format!("regions: {{{long}: [{{asn: 1}}]}}"),
+            &format!("2:11: regions.{long}: the name is longer than 63 characters"),
+        );
+        assert_eq!(
+            load_text("node: a/b").err().unwrap(),
+            ["1:7: node: '/' cannot stand in a name: letters, digits, `-`, `_`, `.` and `:` can"]
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! The JSON Schemas of the configuration files, for editors that complete and check YAML.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::file;
@@ -15,10 +17,28 @@ pub fn schema_agent() -> String {
     render::<file::Agent>()
 }
 
-fn render<T: schemars::JsonSchema>() -> String {
+/// The keys that each type needs, by the type's name.
+pub(crate) fn required_keys() -> HashMap<String, Vec<String>> {
+    let mut types = HashMap::new();
+    for (name, schema) in [("Node", generate::<file::Node>()), ("Agent", generate::<file::Agent>())] {
+        let definitions = schema.get("definitions").and_then(Value::as_object).into_iter().flatten();
+        for (name, definition) in definitions.chain([(&name.to_owned(), &schema)]) {
+            let keys = definition.get("required").and_then(Value::as_array).into_iter().flatten();
+            let keys = keys.filter_map(|key| key.as_str().map(str::to_owned)).collect();
+            types.insert(name.clone(), keys);
+        }
+    }
+    types
+}
+
+fn generate<T: schemars::JsonSchema>() -> Value {
     // Draft 7 is what yaml-language-server reads best.
     let generator = schemars::generate::SchemaSettings::draft07().into_generator();
-    let mut schema = Value::from(generator.into_root_schema_for::<T>());
+    generator.into_root_schema_for::<T>().into()
+}
+
+fn render<T: schemars::JsonSchema>() -> String {
+    let mut schema = generate::<T>();
     for setting in settings() {
         setting.add_to(&mut schema);
     }

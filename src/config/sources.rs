@@ -81,7 +81,7 @@ impl<'a> Reader<'a> {
             self.issues.error_nowhere(format!("no file in {} ends in .yaml or .yml", path.display()));
         }
         let trees: Vec<Node> = files.iter().filter_map(|file| self.file(file)).collect();
-        merge(trees, self.issues, self.sources)
+        Some(without_templates(merge(trees, self.issues, self.sources)?))
     }
 
     /// The files of a folder in the order of their names, or the file itself.
@@ -161,6 +161,17 @@ fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {bytes_max} bytes")));
     }
     Ok(bytes)
+}
+
+/// The tree without the keys `x-…`, a place for values that are used elsewhere through anchors and aliases.
+fn without_templates(tree: Node) -> Node {
+    match tree.value {
+        Value::Map(mut entries) => {
+            entries.retain(|entry| !entry.key.starts_with("x-"));
+            Node::new(tree.position, Value::Map(entries))
+        }
+        _ => tree,
+    }
 }
 
 /// One tree of several files: maps are united, lists joined; anything else may be written in one file only.

@@ -243,7 +243,7 @@ fn number(value: usize) -> u32 {
 mod tests {
     use proptest::prelude::*;
 
-    use crate::config::testing::{check, folder, load_text};
+    use crate::config::testing::{EXAMPLE, check, folder, load_text};
 
     #[test]
     fn text_that_is_no_yaml_is_placed() {
@@ -259,6 +259,9 @@ mod tests {
     fn aliases_and_merge_keys_are_followed() {
         let text = "node: ns1\nmonitors:\n  a: &a {type: http, interval: 10s}\n  b: {<<: *a, path: /b}\n  c: *a\n";
         assert!(load_text(text).is_ok());
+        let template =
+            "node: ns1\nx-web: &web {type: http, path: /a}\nmonitors: {a: *web, b: {<<: [*web], path: /b}}\n";
+        assert!(load_text(template).is_ok());
         check("chaos: {<<: 1}", "2:13: `<<` takes a map or a list of maps, not `1`");
     }
 
@@ -292,22 +295,56 @@ mod tests {
         check("chaos: !secret {id: a}", "2:16: the tag `!secret` means nothing here");
     }
 
+    /// Asserts that every error stands inside the file it names.
+    fn stand_inside(errors: &crate::config::LoadErrors) -> Result<(), TestCaseError> {
+        prop_assert!(!errors.problems.is_empty());
+        for problem in &errors.problems {
+            let text = std::fs::read_to_string(&problem.file).unwrap();
+            let lines: Vec<&str> = text.lines().collect();
+            let (line, column) = (usize::try_from(problem.line).unwrap(), usize::try_from(problem.column).unwrap());
+            prop_assert!(line >= 1 && line <= lines.len().max(1), "{problem}");
+            let length = lines.get(line - 1).map_or(0, |line| line.chars().count());
+            prop_assert!((1..=length + 1).contains(&column), "{problem}");
+        }
+        Ok(())
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
         /// Whatever is written, nothing panics, and every error stands inside the file.
         #[test]
-        fn errors_stand_inside_the_file(text in "([a-z_]{1,8}: |- |[\\[\\]{},:&*!|>'\"#\n -]|[a-z0-9]{1,4}|\u{fe}|\t|\r|node: ns1\n|pools:\n){0,40}") {
+        fn errors_of_any_text_stand_inside_the_file(
+            text in "([a-z_]{1,8}: |- |[\\[\\]{},:&*!|>'\"#\n -]|[a-z0-9]{1,4}|é|\t|\r|node: ns1\n|pools:\n){0,40}",
+        ) {
             let folder = folder(&[("a.yaml", &text)]);
-            let Err(errors) = crate::config::load(&folder.path().join("a.yaml"), 0) else { return Ok(()) };
-            let lines: Vec<&str> = text.lines().collect();
-            for problem in &errors.problems {
-                let line = usize::try_from(problem.line).unwrap();
-                prop_assert!(line >= 1 && line <= lines.len().max(1), "{problem}");
-                let length = lines.get(line - 1).map_or(0, |line| line.chars().count());
-                prop_assert!((1..=length + 1).contains(&usize::try_from(problem.column).unwrap()), "{problem}");
+            if let Err(errors) = crate::config::load(&folder.path().join("a.yaml"), 0) {
+                stand_inside(&errors)?;
             }
-            prop_assert!(!errors.problems.is_empty());
+        }
+
+        /// So of a good file with pieces of it put elsewhere, and of a zone with the same text.
+        #[test]
+        fn errors_of_a_damaged_file_stand_inside_it(
+            cuts in proptest::collection::vec((0.0..1.0, 0..40_usize, 0.0..1.0), 1..6),
+        ) {
+            let mut text: Vec<char> = EXAMPLE.chars().collect();
+            #[expect(clippy::as_conversions, clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place in a text of a few hundred characters")]
+            let place = |share: f64, length: usize| (share * length as f64) as usize;
+            for (from, length, to) in cuts {
+                let from = place(from, text.len());
+                let piece: Vec<char> = text.drain(from..(from + length).min(text.len())).collect();
+                let to = place(to, text.len());
+                text.splice(to..to, piece);
+            }
+            let text: String = text.into_iter().collect();
+            let main = "node: n\nzones: [{name: example., file: a.yaml, soa: {}}]\n";
+            let folder = folder(&[("a.yaml", &text), ("b.yaml", main)]);
+            for name in ["a.yaml", "b.yaml"] {
+                if let Err(errors) = crate::config::load(&folder.path().join(name), 0) {
+                    stand_inside(&errors)?;
+                }
+            }
         }
     }
 }

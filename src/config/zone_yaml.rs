@@ -118,7 +118,11 @@ impl Records<'_> {
                 key if RECORD_KEYS.contains(&key) => {}
                 key => {
                     let suggestion = nearest(key, RECORD_KEYS);
-                    self.issues.error_at_key_with_suggestion(&place, "unknown key".to_owned(), suggestion);
+                    let message = match &suggestion {
+                        Some(_) => "unknown key",
+                        None => "unknown key; a record has `type`, `ttl`, and `value` or `values`",
+                    };
+                    self.issues.error_at_key_with_suggestion(&place, message.to_owned(), suggestion);
                 }
             }
         }
