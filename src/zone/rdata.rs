@@ -228,6 +228,18 @@ mod tests {
             "TYPE65280 data: this type has only the generic form: \\# LENGTH HEXADECIMAL",
         );
         check_error("ANY", "x", None, "ANY data: this type stands only in queries, never in a zone");
+        check_error(
+            "L64",
+            "1 2001:db8::1",
+            Some(1),
+            "L64 locator: \"2001:db8::1\" is not four groups such as 2001:db8:1140:1000",
+        );
+        check_error(
+            "EUI48",
+            "00-00-5e-00-53",
+            Some(0),
+            "EUI48 address: \"00-00-5e-00-53\" is not 6 octets such as 00-00-5e",
+        );
         check_error("TYPE65280", "\\# 1 0g", Some(2), "TYPE65280 data: \"g\" is no hexadecimal digit");
         check_error("SVCB", "1 . alpn=h2 port=x", Some(3), "SVCB parameters: port: \"x\" is not a number");
         check_error(

@@ -192,9 +192,9 @@ fn read_word(field: Field, text: &[u8], out: &mut Vec<u8>) -> Result<(), Rule> {
         Field::Salt => read_prefixed(if text == b"-" { b"" } else { text }, out, read_hex)?,
         Field::Hash if text.is_empty() => return Err("empty".into()),
         Field::Hash => read_prefixed(text, out, read_base32)?,
-        Field::Eui48 => read_groups(text, out, b'-', 6, 2)?,
-        Field::Eui64 => read_groups(text, out, b'-', 8, 2)?,
-        Field::Locator64 => read_groups(text, out, b':', 4, 4)?,
+        Field::Eui48 => read_octets(text, out, 6)?,
+        Field::Eui64 => read_octets(text, out, 8)?,
+        Field::Locator64 => read_locator(text, out)?,
         Field::Name | Field::Texts | Field::Base64 | Field::Hex | Field::Bitmap => {}
         Field::Location | Field::ServiceParameters | Field::Prefixes | Field::Gateway => {}
     }
@@ -238,16 +238,26 @@ fn read_tag(text: &[u8], out: &mut Vec<u8>) -> Result<(), Rule> {
     read_prefixed(text, out, read_string)
 }
 
-/// Reads `count` groups of exactly `digits` hexadecimal digits.
-fn read_groups(text: &[u8], out: &mut Vec<u8>, separator: u8, count: usize, digits: usize) -> Result<(), Rule> {
-    let groups: Vec<&[u8]> = text.split(|octet| *octet == separator).collect();
-    if groups.len() != count || groups.iter().any(|group| group.len() != digits) {
-        let separator = char::from(separator);
-        return Err(
-            format!("{} has not {count} groups of {digits} digits with {separator:?} between", quote(text)).into()
-        );
+/// Reads `count` octets of two hexadecimal digits each.
+fn read_octets(text: &[u8], out: &mut Vec<u8>, count: usize) -> Result<(), Rule> {
+    let groups: Vec<&[u8]> = text.split(|octet| *octet == b'-').collect();
+    if groups.len() != count || groups.iter().any(|group| group.len() != 2) {
+        return Err(format!("{} is not {count} octets such as 00-00-5e", quote(text)).into());
     }
     groups.iter().try_for_each(|group| read_hex(group, out))
+}
+
+/// Reads four groups of up to four hexadecimal digits, without the `::` of IPv6 (RFC 6742 §2.1.2).
+fn read_locator(text: &[u8], out: &mut Vec<u8>) -> Result<(), Rule> {
+    let groups = text.split(|octet| *octet == b':').map(|group| {
+        let digits = std::str::from_utf8(group).ok().filter(|digits| !digits.starts_with('+') && digits.len() <= 4)?;
+        u16::from_str_radix(digits, 16).ok()
+    });
+    match groups.collect::<Option<Vec<u16>>>().as_deref() {
+        Some(groups @ [_, _, _, _]) => out.extend(groups.iter().flat_map(|group| group.to_be_bytes())),
+        _ => return Err(format!("{} is not four groups such as 2001:db8:1140:1000", quote(text)).into()),
+    }
+    Ok(())
 }
 
 /// Reads a number, or the mnemonic of one.
