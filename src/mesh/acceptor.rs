@@ -24,8 +24,8 @@ use super::tls;
 const HANDSHAKES_MAX: usize = 64;
 /// Connections in all: DNS nodes are a few, fifty at most.
 const CONNECTIONS_MAX: usize = 256;
-/// Connections from one address, handshakes included.
-const CONNECTIONS_PER_ADDRESS_MAX: usize = 16;
+/// Handshakes under way from one address. Sessions are not counted by address: many DNS nodes may share one.
+const HANDSHAKES_PER_ADDRESS_MAX: usize = 16;
 /// How long to wait when the system gives no more sockets.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long the farewells of all sessions may take.
@@ -78,7 +78,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Books {
-    /// Connections of each address.
+    /// Handshakes of each address.
     per_address: HashMap<IpAddr, usize>,
     /// The one session of each DNS node, and how to end it.
     sessions: HashMap<Arc<str>, (u64, oneshot::Sender<LinkError>)>,
@@ -97,18 +97,18 @@ impl Shared {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes room for a connection, or says that there is none.
-    fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admission> {
+    /// Makes room for a connection and its handshake, or says that there is none.
+    fn admit(self: &Arc<Self>, address: IpAddr) -> Option<(OwnedSemaphorePermit, Handshake)> {
         let connection = Arc::clone(&self.connections).try_acquire_owned().ok()?;
-        let handshake = Arc::clone(&self.handshakes).try_acquire_owned().ok()?;
+        let permit = Arc::clone(&self.handshakes).try_acquire_owned().ok()?;
         let mut books = self.books();
         let count = books.per_address.entry(address).or_default();
-        if *count >= CONNECTIONS_PER_ADDRESS_MAX {
+        if *count >= HANDSHAKES_PER_ADDRESS_MAX {
             return None;
         }
         *count += 1;
         drop(books);
-        Some(Admission { handshake: Some(handshake), _connection: connection, address, shared: Arc::clone(self) })
+        Some((connection, Handshake { _permit: permit, address, shared: Arc::clone(self) }))
     }
 
     /// Enters a session of `name` in place of the one before; the receiver hears when it is replaced in turn.
@@ -135,15 +135,14 @@ impl Shared {
     }
 }
 
-/// A connection's place under the caps, given back when dropped.
-struct Admission {
-    handshake: Option<OwnedSemaphorePermit>,
-    _connection: OwnedSemaphorePermit,
+/// A handshake's place under the caps, given back when dropped.
+struct Handshake {
+    _permit: OwnedSemaphorePermit,
     address: IpAddr,
     shared: Arc<Shared>,
 }
 
-impl Drop for Admission {
+impl Drop for Handshake {
     fn drop(&mut self) {
         let mut books = self.shared.books();
         if let Some(count) = books.per_address.get_mut(&self.address) {
@@ -194,15 +193,15 @@ async fn welcome(
     shared: Arc<Shared>,
     stream: TcpStream,
     address: SocketAddr,
-    mut admission: Admission,
+    (_connection, handshake): (OwnedSemaphorePermit, Handshake),
     mut stopped: watch::Receiver<bool>,
 ) {
-    let handshake = tokio::select! {
+    let shaken = tokio::select! {
         _ = stopping(&mut stopped) => return,
-        handshake = shake(&shared.context, stream) => handshake,
+        shaken = shake(&shared.context, stream) => shaken,
     };
-    drop(admission.handshake.take());
-    let (stream, surroundings, peer) = match handshake {
+    drop(handshake);
+    let (stream, surroundings, peer) = match shaken {
         Ok(shaken) => shaken,
         Err(error) => return refuse(&shared, address, &error),
     };

@@ -67,7 +67,7 @@ impl Mesh {
     }
 
     fn settings(&self, name: &str) -> Settings {
-        let report_interval = Duration::from_millis(100);
+        let report_interval = Duration::from_millis(500);
         Settings { name: name.into(), listen: None, state: self.path(name), agents: vec![], report_interval }
     }
 
