@@ -104,10 +104,10 @@ impl<H> Chunk<H> {
     #[inline]
     fn row(&self, row: usize) -> Option<Row<'_, H>> {
         let slot = self.slots.get(row)?;
-        let length = super::layout::index(slot.length);
+        let length = super::ids::index(slot.length);
         let words = match slot.words.get(..length) {
             Some(words) => words,
-            None => self.long.get(super::layout::index(slot.start)..)?.get(..length)?,
+            None => self.long.get(super::ids::index(slot.start)..)?.get(..length)?,
         };
         Some(Row { head: &slot.head, words })
     }

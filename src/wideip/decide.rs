@@ -10,7 +10,7 @@
 //! A pool is asked by its preferred, then its alternate, then its fallback method; the first that finds something ends
 //! the decision. A pool that finds nothing hands on to the next.
 
-use super::layout::index;
+use super::ids::index;
 use super::pick::Picking;
 use super::rows::{List, PoolHead, WideIpHead};
 use super::select::{draw_below, next_best, pick_weighted};
@@ -188,7 +188,7 @@ impl<'a> Walk<'a, '_> {
     /// A pool's fallback address, where it is of the type that the wide IP answers.
     fn fallback_ip(&self, pool: usize) -> Option<Answer> {
         let address = self.picking.tables.model.pools.get(pool)?.fallback_ip?;
-        super::layout::fits(self.head.record_type, address).then_some(Answer::Address(address))
+        super::members::fits(self.head.record_type, address).then_some(Answer::Address(address))
     }
 
     /// What the wide IP answers when nothing it has is available.
@@ -201,7 +201,7 @@ impl<'a> Walk<'a, '_> {
                 let last_good = self.ask_by_method(self.head.good, 0, Self::serve_good);
                 return last_good.unwrap_or_else(|| self.serve_all());
             }
-            WhenAllDown::FallbackIp(address) if super::layout::fits(self.head.record_type, *address) => {
+            WhenAllDown::FallbackIp(address) if super::members::fits(self.head.record_type, *address) => {
                 Answer::Address(*address)
             }
             WhenAllDown::FallbackIp(_) | WhenAllDown::NoData => Answer::NoData,

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::fixture::{World, client, client_in, pool, wide_ip};
-use super::layout::index;
+use super::ids::index;
 use super::*;
 use crate::status::{Availability, Enabled, Freshness, ObjectKind};
 

@@ -10,7 +10,10 @@ pub struct Memory {
     pool_cursors: Vec<u32>,
     wide_ip_cursors: Vec<u32>,
     pub(super) picked: Vec<u32>,
+    /// Ratios or scores of the members in question.
     pub(super) weights: Vec<u32>,
+    /// Scores of the classes of members.
+    pub(super) scores: Vec<u32>,
 }
 
 impl Memory {
@@ -22,6 +25,7 @@ impl Memory {
             wide_ip_cursors: Vec::new(),
             picked: Vec::new(),
             weights: Vec::new(),
+            scores: Vec::new(),
         }
     }
 
@@ -34,6 +38,7 @@ impl Memory {
     /// the cursors stand where those of other objects stood, which is as good a place to start as any.
     #[inline]
     pub(super) fn fit(&mut self, tables: &Tables) {
+        self.picked.clear();
         let (pools, wide_ips, members) = tables.sizes();
         if self.pool_cursors.len() < pools {
             self.pool_cursors.resize(pools, 0);
@@ -44,8 +49,8 @@ impl Memory {
         if self.picked.capacity() < members {
             self.picked.reserve(members);
             self.weights.reserve(members);
+            self.scores.reserve(members);
         }
-        self.picked.clear();
     }
 
     /// Sixty-four random bits (splitmix64): even enough to share load, not secret.

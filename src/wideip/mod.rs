@@ -16,9 +16,11 @@ mod discover;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod glob;
+mod ids;
 #[cfg(test)]
 mod invariants;
 mod layout;
+mod members;
 mod memory;
 mod model;
 mod names;

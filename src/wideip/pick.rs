@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::chunks::Row;
-use super::layout::index;
+use super::ids::index;
 use super::rows::{List, PoolHead, WideIpHead};
 use super::select::{draw_below, draw_several, hash_client, next_best, pick_weighted, rendezvous};
 use super::trace::{Event, Step, Subject, Trace};
@@ -122,12 +122,13 @@ impl<'a, 'm> Picking<'a, 'm> {
         }
         self.scope = self.scope.max(self.persist_bits);
         let client = hash_client(self.address, self.persist_bits);
-        let members = self.tables.layout.pools.get(pool).map(|layout| &*layout.members).unwrap_or_default();
-        let score = |at: usize| {
-            let member = items.get(at).and_then(|&item| members.get(index(item)));
-            member.map_or(0, |member| rendezvous(client, member.identity))
-        };
-        self.take_best(items, 0, wanted, 0, score);
+        let identities = self.tables.layout.pools.get(pool).map(|layout| &*layout.identities).unwrap_or_default();
+        let score_of = |item: u32| identities.get(index(item)).map_or(0, |&identity| rendezvous(client, identity));
+        if wanted == 1 {
+            self.memory.picked.extend(items.iter().max_by_key(|&&item| score_of(item)));
+        } else {
+            self.take_best(items, 0, wanted, 0, |at| items.get(at).map_or(0, |&item| score_of(item)));
+        }
     }
 
     fn pick_by_topology(&mut self, pool: usize, items: &[u32], wanted: usize) {
@@ -135,21 +136,27 @@ impl<'a, 'm> Picking<'a, 'm> {
             return self.take_ring(items, 0, 1);
         }
         let class = self.class();
-        let members = self.tables.layout.pools.get(pool).map(|layout| &*layout.members).unwrap_or_default();
+        let Some(layout) = self.tables.layout.pools.get(pool) else { return };
+        let mut of_class = std::mem::take(&mut self.memory.scores);
+        of_class.clear();
+        of_class.extend(layout.classes.iter().map(|answer| self.tables.topology.score(class, answer)));
         let mut scores = std::mem::take(&mut self.memory.weights);
         scores.clear();
-        scores.extend(items.iter().map(|&item| {
-            let member = members.get(index(item));
-            member.map_or(0, |member| self.tables.topology.score(class, &member.class))
-        }));
+        let score_of = |item: &u32| of_class.get(usize::from(*layout.class_of.get(index(*item))?)).copied();
+        scores.extend(items.iter().map(|item| score_of(item).unwrap_or(0)));
         let score = |at: usize| scores.get(at).copied().unwrap_or(0);
         let (best, ties) = best_and_ties(items.len(), score);
         let turn = self.memory.turn_of_pool(pool, ties);
         let start = nth_tie(items.len(), best, turn, score);
         let least = if self.allow_zero_scores { 0 } else { 1 };
         self.trace_scores(pool, items, &scores);
-        self.take_best(items, start, wanted, least, score);
+        if wanted == 1 && best >= least {
+            self.memory.picked.extend(items.get(start));
+        } else {
+            self.take_best(items, start, wanted, least, score);
+        }
         self.memory.weights = scores;
+        self.memory.scores = of_class;
     }
 
     fn take_best<S: Copy + Ord>(
@@ -237,15 +244,16 @@ impl<'a, 'm> Picking<'a, 'm> {
 
     fn number(&self, method: PoolMethod, pool: usize, member_at: usize) -> String {
         let member = self.tables.model.pools.get(pool).and_then(|pool| pool.members.get(member_at));
-        let layout = self.tables.layout.pools.get(pool).and_then(|layout| layout.members.get(member_at));
-        match (method, member, layout) {
+        let layout = self.tables.layout.pools.get(pool);
+        let class = layout.and_then(|layout| layout.classes.get(usize::from(*layout.class_of.get(member_at)?)));
+        match (method, member, class) {
             (PoolMethod::Ratio, Some(member), _) => format!("ratio ({})", member.ratio),
             (PoolMethod::LeastConnections, ..) => {
                 let connections = self.tables.member_state(pool, member_at).connections;
                 connections.map_or_else(String::new, |connections| format!("connections ({connections})"))
             }
-            (PoolMethod::Topology, _, Some(layout)) => match self.place {
-                Some(place) => format!("topology score ({})", self.tables.topology.score(place.class, &layout.class)),
+            (PoolMethod::Topology, _, Some(class)) => match self.place {
+                Some(place) => format!("topology score ({})", self.tables.topology.score(place.class, class)),
                 None => "it is the only one".to_owned(),
             },
             (PoolMethod::StaticPersistence, ..) => format!("client prefix /{}", self.persist_bits),

@@ -1,7 +1,8 @@
 //! The rows of the tables: what of a pool and of a wide IP depends on status, worked out before any query asks.
 
 use super::derive::{Tally, is_usable};
-use super::layout::{PoolLayout, fits, index};
+use super::ids::index;
+use super::members::{PoolLayout, fits};
 use super::{Pool, PoolMethod, WideIp, WideIpMethod};
 use std::borrow::Cow;
 
@@ -158,21 +159,37 @@ pub(super) struct Making<'a> {
     pub(super) now: Moment,
 }
 
-/// Makes a pool's row from the states of its members.
+/// What of a pool's row the model alone says.
+pub(super) fn pool_head(pool: &Pool, layout: &PoolLayout) -> PoolHead {
+    PoolHead {
+        record_type: pool.record_type,
+        preferred: known(pool.preferred, pool),
+        alternate: known(pool.alternate, pool),
+        fallback: known(pool.fallback, pool),
+        verifies: pool.verify_member_availability,
+        fallback_verifies: pool.respect_fallback_dependency,
+        max_answers: pool.max_answers.max(1),
+        ttl_seconds: pool.ttl_seconds,
+        rdata_start: layout.rdata_start,
+        rdata_stride: layout.rdata_stride,
+        ..PoolHead::default()
+    }
+}
+
+/// Makes a pool's row from an earlier head of it and the states of its members.
 pub(super) fn pool_row(
-    pool: &Pool,
+    head: &PoolHead,
     layout: &PoolLayout,
     members: &[MemberState],
     making: Making<'_>,
     words: &mut Vec<u32>,
 ) -> PoolHead {
     let Making { enabled, before, now } = making;
-    let needed = usize::try_from(pool.min_members_up).unwrap_or(usize::MAX);
     let tally = Tally::of(members.iter().filter(|state| state.is_enabled).map(|state| state.availability));
-    let availability = tally.availability(needed);
+    let availability = tally.availability(index(layout.needed));
 
-    let methods = [pool.preferred, pool.alternate, pool.fallback];
-    let ratio_of: &dyn Fn(u32) -> u16 = &|item| pool.members.get(index(item)).map_or(0, |member| member.ratio);
+    let methods = [head.preferred, head.alternate, head.fallback];
+    let ratio_of: &dyn Fn(u32) -> u16 = &|item| layout.members.get(index(item)).map_or(0, |member| member.ratio);
     let ratio = methods.contains(&PoolMethod::Ratio).then_some(ratio_of);
     let answerable = || (0..).zip(members).filter(|(_, state)| state.is_enabled && state.can_be_answered);
     let usable = answerable().filter(|(_, state)| is_usable(state.availability)).map(|(at, _)| at);
@@ -182,7 +199,6 @@ pub(super) fn pool_row(
     } else {
         List::push(words, answerable().map(|(at, _)| at), ratio)
     };
-    let live = if is_usable(availability) { usable } else { List::default() };
     let mut good = List::default();
     if availability != Availability::Available
         && let Some(before) = before
@@ -194,22 +210,13 @@ pub(super) fn pool_row(
         availability,
         enabled,
         since: Before::since(before, availability, enabled, now),
-        record_type: pool.record_type,
-        preferred: known(pool.preferred, pool),
-        alternate: known(pool.alternate, pool),
-        fallback: known(pool.fallback, pool),
-        verifies: pool.verify_member_availability,
-        fallback_verifies: pool.respect_fallback_dependency,
-        max_answers: pool.max_answers.max(1),
-        ttl_seconds: pool.ttl_seconds,
-        live,
+        live: if is_usable(availability) { usable } else { List::default() },
         usable,
         enabled_members,
         good,
         by_connections: List::default(),
         fewest: 0,
-        rdata_start: layout.rdata_start,
-        rdata_stride: layout.rdata_stride,
+        ..*head
     };
     if methods.contains(&PoolMethod::LeastConnections) {
         sort_by_connections(&mut head, members, words);
@@ -300,7 +307,7 @@ pub(super) struct WideIpHead {
     pub(super) others: List,
     /// The pools to serve when all is down: those with a usable member or else those with an enabled one.
     pub(super) serve: List,
-    /// The pools with members that were live last.
+    /// The pools with members that were live last; none while any pool has a usable member.
     pub(super) good: List,
     /// Whether the last resort pool may be asked.
     pub(super) has_last_resort: bool,
@@ -350,8 +357,10 @@ pub(super) fn wide_ip_row<'a>(
         enabled_pools.iter().filter(|(_, head)| wanted(head)).map(|(at, _)| *at).collect()
     };
     let mut serve = pick(&|head| !head.usable.is_empty());
+    let mut good = Vec::new();
     if serve.is_empty() {
         serve = pick(&|head| !head.enabled_members.is_empty());
+        good = pick(&|head| !head.good.is_empty());
     }
     if serve.is_empty() && last_resort.is_some_and(|head| !head.enabled_members.is_empty()) {
         serve.extend(u32::try_from(wide_ip.pools.len()));
@@ -376,7 +385,7 @@ pub(super) fn wide_ip_row<'a>(
         live: push(pick(&|head| !head.live.is_empty())),
         others: push(pick(&|head| head.live.is_empty() && head.answers_when_down())),
         serve: push(serve),
-        good: push(pick(&|head| !head.good.is_empty())),
+        good: push(good),
         has_last_resort: last_resort.is_some(),
     }
 }

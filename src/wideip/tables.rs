@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use super::chunks::Chunks;
 use super::derive::effective;
-use super::layout::{Layout, MemberSource, index};
+use super::ids::index;
+use super::layout::Layout;
+use super::members::MemberSource;
 use super::names::OfName;
-use super::rows::{Before, Making, MemberState, PoolHead, WideIpHead, pool_row, wide_ip_row};
+use super::rows::{Before, Making, MemberState, PoolHead, WideIpHead, pool_head, pool_row, wide_ip_row};
 use super::{Model, Pool, PoolId, PoolMethod, VirtualServerId, WideIp, WideIpId};
 use crate::status::{
     Ageing, Availability, Changed, Enabled, Freshness, Measurements, Moment, ObjectKind, Overrides, Settings, Status,
@@ -90,10 +92,10 @@ impl Tables {
             let old = *pools.get(&*model.pools.get(new)?.name)?;
             let row = self.pools.get(old)?;
             let before = row.head.before(row.words);
-            let identity_of = |member: &u32| Some(self.layout.pools.get(old)?.members.get(index(*member))?.identity);
-            let identities: Vec<u64> = before.good.iter().filter_map(identity_of).collect();
-            let members = (0..).zip(&layout.pools.get(new)?.members);
-            let good = members.filter(|(_, one)| identities.contains(&one.identity)).map(|(at, _)| at);
+            let old = &self.layout.pools.get(old)?.identities;
+            let identities: Vec<u64> = before.good.iter().filter_map(|&at| old.get(index(at)).copied()).collect();
+            let members = (0..).zip(&layout.pools.get(new)?.identities);
+            let good = members.filter(|(_, identity)| identities.contains(identity)).map(|(at, _)| at);
             Some(Before { good: good.collect(), ..before })
         };
         let wide_ip_before = |new: usize| {
@@ -127,7 +129,9 @@ impl Tables {
         let mut members = Vec::new();
         // Pools that depend on wide IPs are made once more below, when those are known.
         tables.pools = Chunks::build(tables.model.pools.len(), |at, words| {
-            tables.make_pool(at, pool_before(at).as_ref(), &mut members, words)
+            let statics = tables.model.pools.get(at).zip(tables.layout.pools.get(at));
+            let head = statics.map(|(pool, layout)| pool_head(pool, layout)).unwrap_or_default();
+            tables.make_pool(at, &head, pool_before(at).as_ref(), &mut members, words)
         });
         tables.wide_ips = Chunks::build(tables.model.wide_ips.len(), |at, words| {
             tables.make_wide_ip(at, wide_ip_before(at).as_ref(), words)
@@ -206,7 +210,7 @@ impl Tables {
             let pools: Vec<usize> =
                 std::mem::replace(&mut dirty.pools, above).iter().map(|(_, at)| index(*at)).collect();
             let new = self.pools.with(&pools, |at, old, words| {
-                self.make_pool(at, Some(&old.head.before(old.words)), &mut members, words)
+                self.make_pool(at, old.head, Some(&old.head.before(old.words)), &mut members, words)
             });
             for &pool in &pools {
                 let seen = |list: &Chunks<PoolHead>| list.get(pool).map(|row| row.head.seen_from_above());
@@ -235,18 +239,22 @@ impl Tables {
     fn make_pool(
         &self,
         at: usize,
+        head: &PoolHead,
         before: Option<&Before<'_>>,
         members: &mut Vec<MemberState>,
         words: &mut Vec<u32>,
     ) -> PoolHead {
-        let (Some(pool), Some(layout)) = (self.model.pools.get(at), self.layout.pools.get(at)) else {
-            return PoolHead::default();
-        };
+        let Some(layout) = self.layout.pools.get(at) else { return PoolHead::default() };
         members.clear();
-        members.extend((0..pool.members.len()).map(|member| self.member_state(at, member)));
-        let is_wanted = self.overrides.is_wanted(ObjectKind::Pool, &pool.name, pool.enabled);
+        members.extend((0..layout.members.len()).map(|member| self.member_state(at, member)));
+        let is_wanted = match self.model.pools.get(at) {
+            Some(pool) if self.overrides.has(ObjectKind::Pool) => {
+                self.overrides.is_wanted(ObjectKind::Pool, &pool.name, pool.enabled)
+            }
+            _ => layout.is_enabled,
+        };
         let enabled = if is_wanted { Enabled::Enabled } else { Enabled::Disabled };
-        pool_row(pool, layout, members, Making { enabled, before, now: self.now }, words)
+        pool_row(head, layout, members, Making { enabled, before, now: self.now }, words)
     }
 
     fn make_wide_ip(&self, at: usize, before: Option<&Before<'_>>, words: &mut Vec<u32>) -> WideIpHead {
@@ -284,24 +292,20 @@ impl Tables {
             can_be_answered: false,
             connections: None,
         };
-        let Some(pool) = self.model.pools.get(pool_at) else { return down };
-        let Some(member) = pool.members.get(member_at) else { return down };
-        let Some(layout) = self.layout.pools.get(pool_at).and_then(|of_pool| of_pool.members.get(member_at)) else {
-            return down;
-        };
+        let Some(of_pool) = self.layout.pools.get(pool_at) else { return down };
+        let Some(member) = of_pool.members.get(member_at) else { return down };
         let is_wanted = if self.overrides.has(ObjectKind::Member) {
-            let name = format!("{}/{}", pool.name, self.model.member_name(member));
-            self.overrides.is_wanted(ObjectKind::Member, &name, member.enabled)
+            self.is_member_wanted(pool_at, member_at)
         } else {
-            member.enabled
+            member.is_enabled
         };
-        match &layout.source {
+        match &member.source {
             MemberSource::VirtualServer(id) | MemberSource::NoAddress(id) => {
                 let Some(view) = self.virtual_server(*id) else { return down };
-                let has_address = matches!(layout.source, MemberSource::VirtualServer(_));
+                let has_address = matches!(member.source, MemberSource::VirtualServer(_));
                 MemberState {
                     availability: if has_address {
-                        effective(view.freshness, view.held, pool.on_unknown)
+                        effective(view.freshness, view.held, of_pool.on_unknown)
                     } else {
                         Availability::Offline
                     },
@@ -316,7 +320,8 @@ impl Tables {
                 can_be_answered: true,
                 connections: None,
             },
-            MemberSource::WideIps(ids) => {
+            MemberSource::WideIps { .. } => {
+                let ids = self.layout.targets.of(member.source);
                 let of_wide_ip = |id: &WideIpId| self.wide_ips.get(index(id.0)).map(|row| row.head);
                 let enabled = ids.iter().filter_map(of_wide_ip).filter(|head| head.enabled == Enabled::Enabled);
                 let tally = super::derive::Tally::of(enabled.map(|head| head.availability));
@@ -329,6 +334,13 @@ impl Tables {
             }
             MemberSource::Loop => MemberState { is_enabled: is_wanted, can_be_answered: true, ..down },
         }
+    }
+
+    fn is_member_wanted(&self, pool_at: usize, member_at: usize) -> bool {
+        let Some(pool) = self.model.pools.get(pool_at) else { return false };
+        let Some(member) = pool.members.get(member_at) else { return false };
+        let name = format!("{}/{}", pool.name, self.model.member_name(member));
+        self.overrides.is_wanted(ObjectKind::Member, &name, member.enabled)
     }
 
     /// What is known of a virtual server.

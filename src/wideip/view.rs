@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::derive::Tally;
-use super::layout::{MemberSource, index};
+use super::ids::index;
+use super::members::MemberSource;
 use super::tables::Tables;
 use super::{Datacenter, DatacenterId, Member, PoolId, Server, ServerId, WideIpId};
 use crate::status::{Availability, Changed, Enabled, Moment, ObjectKind, Source, Status, Table};
@@ -62,7 +63,9 @@ impl Tables {
                 let reason = match source {
                     MemberSource::Static => "a static target is always available".to_owned(),
                     MemberSource::Loop => "the name leads back to this pool".to_owned(),
-                    MemberSource::WideIps(ids) if ids.is_empty() => "no wide IP has this name".to_owned(),
+                    source @ MemberSource::WideIps { .. } if self.layout.targets.of(*source).is_empty() => {
+                        "no wide IP has this name".to_owned()
+                    }
                     _ => format!("the wide IP of this name is {}", state.availability),
                 };
                 let since = self.pools.get(index(id.0))?.head.since;
