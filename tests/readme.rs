@@ -1,0 +1,95 @@
+//! What the README and the examples show works as they show it.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use support::tool;
+
+fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The shell blocks of the README, in order.
+fn blocks() -> Vec<String> {
+    let text = fs::read_to_string(project().join("README.md")).unwrap();
+    let after = text.split("```sh\n").skip(1);
+    after.map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+/// Ends what an example started, also when the test fails.
+struct Stop(PathBuf);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        let _ = Command::new(self.0.join("stop")).status(); // already stopped, as a rule
+    }
+}
+
+#[test]
+fn the_first_screen_names_the_two_commands() {
+    let blocks = blocks();
+    assert!(blocks[0].starts_with("cargo run --release -- demo"), "{}", blocks[0]);
+    assert!(blocks[1].starts_with("cargo test "), "{}", blocks[1]);
+    let runner = fs::read_to_string(project().join(".ci/run")).unwrap();
+    assert!(runner.contains("FAIRLEAD_REQUIRE_TOOLS=1 cargo test"), "CI does not run the README's test command");
+}
+
+#[test]
+fn the_quick_start_prints_what_its_comments_say() {
+    if ["haproxy", "dig", "python3", "curl"].into_iter().any(|name| tool(name).is_none()) {
+        return;
+    }
+    let folder = project().join("examples/two-sites");
+    let _stop = Stop(folder.clone());
+    let build = Path::new(env!("CARGO_BIN_EXE_fairlead")).parent().unwrap().display().to_string();
+    // The build is the one under test, and the folder is entered here.
+    let lines: Vec<String> = blocks()[2].lines().skip(2).map(str::to_owned).collect();
+    assert!(blocks()[2].contains("cd examples/two-sites\n"));
+    let script = format!("set -e; export PATH=\"{build}:$PATH:/usr/sbin\"\n{}", lines.join("\necho '--'\n"));
+    let output = Command::new("bash").args(["-c", &script]).current_dir(&folder).output().unwrap();
+    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{text}\n{errors}");
+    let printed: Vec<&str> = text.split("--\n").map(str::trim).collect();
+    for (line, printed) in lines.iter().zip(&printed) {
+        let comment = line.split_once("# ").map_or("", |(_, comment)| comment);
+        if let Some(expected) = comment.split(':').next().filter(|text| text.starts_with("127.")) {
+            assert_eq!(*printed, expected, "{line}");
+        }
+    }
+    let of = |start: &str| {
+        let index = lines.iter().position(|line| line.starts_with(start)).unwrap();
+        printed[index]
+    };
+    assert!(of("./start").ends_with("ready: dig @127.0.0.1 -p 5300 www.example.com"));
+    assert!(of("fairlead status").contains("0 of 2 members up in backend web"));
+    assert!(of("fairlead explain").contains("source  wide IP"));
+    assert!(of("fairlead mesh status").contains("certificate ends in 89 days"));
+    assert!(of("curl").contains("wide_ip=\"www.example.com./A\""), "{}", of("curl"));
+}
+
+#[test]
+fn every_example_configuration_loads() {
+    for path in ["examples/two-sites/fairlead.yaml", "topology", "zones/node.yaml"] {
+        fairlead::config::load(&project().join(path), 1).unwrap_or_else(|errors| panic!("{path}: {errors}"));
+    }
+    for site in ["newyork", "london"] {
+        let path = project().join(format!("examples/two-sites/agent-{site}.yaml"));
+        fairlead::config::load_agent(&path).unwrap_or_else(|errors| panic!("{}: {errors}", path.display()));
+    }
+}
+
+#[test]
+fn every_command_of_the_readme_exists_and_shows_an_example() {
+    let text = fs::read_to_string(project().join("README.md")).unwrap();
+    let commands = ["serve", "agent", "check", "explain", "status", "disable", "mesh", "schema", "demo"];
+    for command in commands {
+        assert!(text.contains(&format!("`fairlead {command}")), "{command} is not in the README");
+        let output = Command::new(env!("CARGO_BIN_EXE_fairlead")).args([command, "--help"]).output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stdout).contains("Example"), "{command} --help shows no example");
+    }
+}
