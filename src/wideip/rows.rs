@@ -203,8 +203,11 @@ pub(super) fn pool_row(
     if availability != Availability::Available
         && let Some(before) = before
     {
-        let is_there = |item: &u32| answerable().any(|(at, _)| at == *item);
-        good = List::push(words, before.good.iter().copied().filter(is_there), ratio);
+        let state = |item: u32| answerable().find(|(at, _)| *at == item).map(|(_, state)| state.availability);
+        // A pool short of `min_members_up` may have members that are up: none that is down is answered beside them.
+        let one_is_up = before.good.iter().any(|item| state(*item) == Some(Availability::Available));
+        let is_kept = |item: &u32| state(*item).is_some_and(|state| !(one_is_up && state == Availability::Offline));
+        good = List::push(words, before.good.iter().copied().filter(is_kept), ratio);
     }
     let mut head = PoolHead {
         availability,
