@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Limits;
+use crate::metrics::Metrics;
 
 /// Content that is being put together.
 pub type Content<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -62,9 +63,6 @@ pub struct ExplainQuery {
 
 const INDEX: &str = "fairlead\n\n/livez\n/readyz\n/metrics\n/api/v1/status\n/api/v1/explain?name=&type=&client=&subnet=\n/api/v1/mesh\n";
 
-/// The content type that Prometheus' text format has.
-const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
 /// Every path with its page.
 pub(super) fn router(pages: Pages, limits: &Limits) -> Router {
     Router::new()
@@ -90,7 +88,7 @@ async fn readyz(State(pages): State<Arc<Pages>>) -> Response {
 }
 
 async fn metrics(State(pages): State<Arc<Pages>>) -> Response {
-    ([(header::CONTENT_TYPE, METRICS_TYPE)], (pages.metrics)().await).into_response()
+    ([(header::CONTENT_TYPE, Metrics::CONTENT_TYPE)], (pages.metrics)().await).into_response()
 }
 
 async fn status(State(pages): State<Arc<Pages>>) -> Json<Value> {

@@ -16,6 +16,7 @@ use tracing::{debug, error, warn};
 
 use super::pages::router;
 use super::{Limits, Pages};
+use crate::metrics::{Limit, Metrics};
 
 /// A serving admin server. Dropping it stops it.
 pub struct Admin {
@@ -33,13 +34,13 @@ pub struct AdminError {
 
 impl Admin {
     /// Binds `address` and serves `pages` until dropped.
-    pub fn start(address: SocketAddr, pages: Pages, limits: Limits) -> Result<Self, AdminError> {
+    pub fn start(address: SocketAddr, pages: Pages, limits: Limits, metrics: Arc<Metrics>) -> Result<Self, AdminError> {
         let fail = |cause| AdminError { address, cause };
         let listener = TcpListener::bind(address).map_err(fail)?;
         listener.set_nonblocking(true).map_err(fail)?;
         let bound = listener.local_addr().map_err(fail)?;
         let (stop, stopped) = oneshot::channel();
-        let run = move || serve(listener, router(pages, &limits), limits, stopped);
+        let run = move || serve(listener, Service { router: router(pages, &limits), limits, metrics }, stopped);
         std::thread::Builder::new().name("admin".into()).spawn(run).map_err(fail)?;
         Ok(Self { address: bound, _stop: stop })
     }
@@ -50,14 +51,21 @@ impl Admin {
     }
 }
 
-fn serve(listener: TcpListener, router: Router, limits: Limits, stopped: oneshot::Receiver<()>) {
+/// What the accept loop needs.
+struct Service {
+    router: Router,
+    limits: Limits,
+    metrics: Arc<Metrics>,
+}
+
+fn serve(listener: TcpListener, service: Service, stopped: oneshot::Receiver<()>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return error!(%error, "the admin server has no runtime; metrics and status are not served"),
     };
     runtime.block_on(async move {
         tokio::select! {
-            ended = accept(listener, router, limits) => {
+            ended = accept(listener, service) => {
                 if let Err(error) = ended {
                     error!(%error, "the admin server ended; metrics and status are not served");
                 }
@@ -68,10 +76,14 @@ fn serve(listener: TcpListener, router: Router, limits: Limits, stopped: oneshot
     });
 }
 
-async fn accept(listener: TcpListener, router: Router, limits: Limits) -> io::Result<()> {
+async fn accept(listener: TcpListener, service: Service) -> io::Result<()> {
+    let Service { router, limits, metrics } = service;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let permits = Arc::new(Semaphore::new(limits.connections));
     loop {
+        if permits.available_permits() == 0 {
+            metrics.limit_hit(Limit::AdminConnections);
+        }
         // Taken before accept: past the cap, clients wait in the kernel's queue and cost us nothing.
         let permit = Arc::clone(&permits).acquire_owned().await.map_err(io::Error::other)?;
         match listener.accept().await {
@@ -134,7 +146,7 @@ mod tests {
             }),
             mesh: Box::new(|| Box::pin(async { json!([]) })),
         };
-        Admin::start("127.0.0.1:0".parse().unwrap(), pages, limits).unwrap()
+        Admin::start("127.0.0.1:0".parse().unwrap(), pages, limits, Arc::new(Metrics::new("0", "test"))).unwrap()
     }
 
     fn exchange(admin: &Admin, request: &str) -> String {

@@ -57,9 +57,11 @@ impl Agent {
             reports,
         };
         let collector = Collector::start(settings, clock.started());
-        let admin = settings
-            .admin
-            .map(|at| Admin::start(at, pages(&collector, metrics, states, clock), admin::Limits::default()));
+        let serve_admin = |at| {
+            let pages = pages(&collector, Arc::clone(&metrics), states, clock);
+            Admin::start(at, pages, admin::Limits::default(), metrics)
+        };
+        let admin = settings.admin.map(serve_admin);
         let admin = admin.transpose().map_err(AgentError::Admin)?;
         let mut tasks = Tasks::new();
         let acceptor = Acceptor::start(context, listener);
@@ -108,7 +110,7 @@ async fn publish(
 /// The admin pages of an agent.
 fn pages(collector: &Collector, metrics: Arc<Metrics>, states: PeerStates, clock: Clock) -> Pages {
     let (of_mesh, ready, report) = (states.clone(), collector.report(), collector.report());
-    metrics.set_reader("mesh", Box::new(move |scrape| states.scrape(scrape, clock.now())));
+    metrics.set_reader("mesh", Box::new(move |scrape| of_mesh.scrape(scrape, clock.now())));
     metrics.set_reader("sources", collector.reader());
     Pages {
         metrics: Box::new(move || {
@@ -125,7 +127,7 @@ fn pages(collector: &Collector, metrics: Arc<Metrics>, states: PeerStates, clock
             Box::pin(std::future::ready(status))
         }),
         explain: Box::new(|_| Box::pin(std::future::ready(Err("an agent answers no questions".to_owned())))),
-        mesh: Box::new(move || Box::pin(std::future::ready(json!(of_mesh.status(clock.now()))))),
+        mesh: Box::new(move || Box::pin(std::future::ready(json!(states.status(clock.now()))))),
     }
 }
 

@@ -6,7 +6,7 @@ use super::prepare::Prepared;
 use super::{guard, names};
 use crate::answer::Snapshot;
 use crate::monitor::Target;
-use crate::status::{Availability, Changed, Enabled, Fact, Moment, Override, Remembered, Table};
+use crate::status::{Availability, Changed, Enabled, Fact, Moment, ObjectKind, Override, Remembered, Status, Table};
 use crate::wideip::{Model, Tables, VirtualServerId};
 
 /// The publisher's knowledge.
@@ -28,11 +28,13 @@ pub(super) struct Board {
     told: Vec<Option<(Availability, Enabled)>>,
 }
 
-/// A virtual server whose state changed, for the log.
+/// An object whose state changed, for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Flip {
-    /// `server/virtual-server`.
-    pub(super) virtual_server: String,
+    /// What kind of object.
+    pub(super) kind: ObjectKind,
+    /// Its name as people write it.
+    pub(super) name: String,
     /// The state before.
     pub(super) from: String,
     /// The state now.
@@ -127,13 +129,17 @@ impl Board {
         if !self.pending.inventories.is_empty() {
             self.discover(now);
         }
-        let flips = self.flips();
+        let (flipped, mut flips) = self.flips();
         let targets = self.is_stale.then(|| Prepared::targets(&self.prepared.monitors, &self.model));
-        self.tables = if self.is_stale {
+        let tables = if self.is_stale {
             self.tables.rebuild(Arc::clone(&self.model), Arc::clone(&self.prepared.topology), &self.table)
         } else {
             self.tables.refresh(&self.table, &self.pending)
         };
+        let before = std::mem::replace(&mut self.tables, tables);
+        if !self.is_stale {
+            flips.extend(self.flips_above(&before, &flipped));
+        }
         self.generation += 1;
         let snapshot = match self.last.take() {
             Some(last) if !self.is_stale => last.with_wide_ips(self.generation, self.tables.clone()),
@@ -174,22 +180,42 @@ impl Board {
         (0..self.model.virtual_servers.len()).map(state).collect()
     }
 
-    fn flips(&mut self) -> Vec<Flip> {
-        let mut flips = Vec::new();
+    /// The virtual servers whose state is another than was last told, by index and for the log.
+    fn flips(&mut self) -> (Vec<usize>, Vec<Flip>) {
+        let (mut indices, mut flips) = (Vec::new(), Vec::new());
         for &index in &self.pending.virtual_servers {
             let (Some(status), Some(told)) = (self.table.status(index), self.told.get_mut(index)) else { continue };
-            let before = told.replace((status.availability, status.enabled));
-            if let (Some(before), Ok(one)) = (before, u32::try_from(index).map(VirtualServerId))
-                && before != (status.availability, status.enabled)
+            let now = (status.availability, status.enabled);
+            if let (Some(before), Ok(id)) = (told.replace(now), u32::try_from(index).map(VirtualServerId))
+                && before != now
             {
-                flips.push(Flip {
-                    virtual_server: self.model.virtual_server_name(one),
-                    from: state(before),
-                    to: state((status.availability, status.enabled)),
-                    source: status.source.to_string(),
-                    reason: status.reason.clone(),
-                });
+                let name = self.model.virtual_server_name(id);
+                indices.push(index);
+                flips.push(flip(ObjectKind::VirtualServer, name, before, status));
             }
+        }
+        (indices, flips)
+    }
+
+    /// The pools and wide IPs whose state changed with that of these virtual servers.
+    fn flips_above(&self, before: &Tables, virtual_servers: &[usize]) -> Vec<Flip> {
+        let (pools, wide_ips) = self.tables.above(virtual_servers);
+        let mut flips = Vec::new();
+        let mut compare = |kind, name: String, old: Option<Status>, new: Option<Status>| {
+            if let (Some(old), Some(new)) = (old, new) {
+                let old = (old.availability, old.enabled);
+                if old != (new.availability, new.enabled) {
+                    flips.push(flip(kind, name, old, &new));
+                }
+            }
+        };
+        for id in pools {
+            let name = self.model.pool(id).map(|pool| pool.name.to_string()).unwrap_or_default();
+            compare(ObjectKind::Pool, name, before.pool_status(id), self.tables.pool_status(id));
+        }
+        for id in wide_ips {
+            let name = self.model.wide_ip_name(id).to_string();
+            compare(ObjectKind::WideIp, name, before.wide_ip_status(id), self.tables.wide_ip_status(id));
         }
         flips
     }
@@ -220,6 +246,17 @@ impl Board {
     }
 }
 
+fn flip(kind: ObjectKind, name: String, before: (Availability, Enabled), now: &Status) -> Flip {
+    Flip {
+        kind,
+        name,
+        from: state(before),
+        to: state((now.availability, now.enabled)),
+        source: now.source.to_string(),
+        reason: now.reason.clone(),
+    }
+}
+
 /// Both axes in one text.
 fn state((availability, enabled): (Availability, Enabled)) -> String {
     match enabled {
@@ -239,5 +276,136 @@ fn keep_addresses(old: &Model, new: &mut Model) {
     for one in new.virtual_servers.iter_mut().filter(|one| one.address.is_none()) {
         let server = new.servers.get(names::index(one.server.0)).map_or("", |server| &server.name);
         one.address = old_address(server, &one.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::sample;
+    use crate::status::{Discovered, RememberedVerdict, Source};
+    use crate::wideip::{Discovery, ServerId, VirtualServer, WhenAllDown};
+
+    fn at(millis: u64) -> Moment {
+        Moment::from_millis(millis)
+    }
+
+    fn board(model: Model) -> Board {
+        let mut board = Board::new(sample::prepared(model), &Remembered::default(), at(0));
+        assert_eq!(board.settle(at(0)).unwrap().snapshot.generation, 1);
+        board
+    }
+
+    fn inventory(names: &[&str], moment: u64) -> Fact {
+        let found = |name: &&str| Discovered { name: (*name).into(), address: "192.0.2.9:80".parse().unwrap() };
+        Fact::Inventory { server: "ny-lb1".into(), virtual_servers: names.iter().map(found).collect(), at: at(moment) }
+    }
+
+    /// The lines of a settling: `kind name from -> to`.
+    fn told(settled: &Settled) -> Vec<String> {
+        let line = |flip: &Flip| format!("{} {} {} -> {}", flip.kind, flip.name, flip.from, flip.to);
+        settled.flips.iter().map(line).collect()
+    }
+
+    #[test]
+    fn a_burst_is_one_snapshot_and_each_flip_is_told_once() {
+        let mut board = board(sample::model());
+        assert!(board.settle(at(0)).is_none(), "nothing has changed");
+        board.apply(&sample::verdict("ny-lb1", Availability::Available, 1), at(1));
+        board.apply(&sample::verdict("ny-lb1", Availability::Offline, 2), at(2));
+        board.apply(&sample::verdict("lon-lb1", Availability::Available, 3), at(3));
+        let settled = board.settle(at(4)).unwrap();
+        assert_eq!(settled.snapshot.generation, 2);
+        let expected = [
+            "virtual-server ny-lb1/www unknown -> offline",
+            "virtual-server lon-lb1/www unknown -> available",
+            "pool web-ny unknown -> offline",
+            "pool web-lon unknown -> available",
+            "wide-ip www.example.com./A unknown -> available",
+        ];
+        assert_eq!(told(&settled), expected);
+        board.apply(&sample::verdict("ny-lb1", Availability::Offline, 5), at(5));
+        assert!(board.settle(at(5)).is_none_or(|settled| settled.flips.is_empty()), "told already");
+    }
+
+    #[test]
+    fn a_reload_carries_status_over_by_name() {
+        let mut board = board(sample::model());
+        board.apply(&sample::verdict("lon-lb1", Availability::Offline, 1), at(1));
+        board.settle(at(1));
+        let mut model = sample::model();
+        let added = VirtualServer { name: "api".into(), server: ServerId(0), ..model.virtual_servers[0].clone() };
+        model.virtual_servers.push(added);
+        model.servers.reverse();
+        for virtual_server in &mut model.virtual_servers {
+            virtual_server.server = ServerId(1 - virtual_server.server.0);
+        }
+        board.reload(sample::prepared(model), at(2)).unwrap();
+        let settled = board.settle(at(2)).unwrap();
+        assert!(settled.targets.is_some(), "what is probed may be another");
+        assert!(settled.flips.is_empty());
+        let status = |id| board.tables().virtual_server(VirtualServerId(id)).unwrap().status.availability;
+        assert_eq!(
+            [status(0), status(1), status(2)],
+            [Availability::Unknown, Availability::Offline, Availability::Unknown]
+        );
+    }
+
+    #[test]
+    fn a_reload_that_would_empty_a_served_name_changes_nothing() {
+        let mut board = board(sample::model());
+        let before = Arc::clone(board.model());
+        let mut empty = sample::model();
+        empty.pools.iter_mut().for_each(|pool| pool.members.clear());
+        let refusal = board.reload(sample::prepared(empty.clone()), at(1)).unwrap_err();
+        assert!(refusal.contains("www.example.com./A") && refusal.contains("when_all_down"), "{refusal}");
+        assert!(board.settle(at(1)).is_none() && Arc::ptr_eq(&before, board.model()));
+        empty.wide_ips[0].when_all_down = WhenAllDown::NoData;
+        assert_eq!(board.reload(sample::prepared(empty), at(1)), Ok(()));
+    }
+
+    #[test]
+    fn an_agent_that_lists_nothing_does_not_empty_a_name() {
+        let mut model = sample::model();
+        model.servers[0].discovery = Discovery::Enabled;
+        model.virtual_servers[0].address = None;
+        model.wide_ips[0].pools.truncate(1);
+        let mut board = board(model);
+        let address = |board: &Board| board.model().virtual_servers[0].address;
+        assert_eq!(address(&board), None);
+        board.apply(&inventory(&["www", "api"], 1), at(1));
+        board.settle(at(1)).unwrap();
+        assert_eq!(address(&board), Some("192.0.2.9:80".parse().unwrap()));
+        assert_eq!(board.model().virtual_servers.len(), 3, "the other one is added");
+        board.apply(&inventory(&[], 2), at(2));
+        board.settle(at(2)).unwrap();
+        assert_eq!(address(&board), Some("192.0.2.9:80".parse().unwrap()), "the last address is kept");
+        assert_eq!(board.model().virtual_servers.len(), 2, "the other one is gone");
+    }
+
+    #[test]
+    fn what_was_known_before_a_restart_is_used_and_a_found_address_with_it() {
+        let mut model = sample::model();
+        model.servers[0].discovery = Discovery::Enabled;
+        model.virtual_servers[0].address = None;
+        let found = Discovered { name: "www".into(), address: "192.0.2.9:80".parse().unwrap() };
+        let verdict = RememberedVerdict {
+            server: "ny-lb1".into(),
+            virtual_server: "www".into(),
+            availability: Availability::Offline,
+            reason: "connection refused".into(),
+            source: Source::Agent,
+        };
+        let inventories = vec![("ny-lb1".into(), vec![found])];
+        let remembered = Remembered { verdicts: vec![verdict], inventories, overrides: Vec::new() };
+        let mut board = Board::new(sample::prepared(model), &remembered, at(0));
+        assert!(board.settle(at(0)).unwrap().flips.is_empty(), "it is no news");
+        let known = board.tables().virtual_server(VirtualServerId(0)).unwrap();
+        assert_eq!(known.status.availability, Availability::Offline);
+        assert_eq!(board.model().virtual_servers[0].address, Some(found_address()));
+    }
+
+    fn found_address() -> std::net::SocketAddr {
+        "192.0.2.9:80".parse().unwrap()
     }
 }

@@ -11,6 +11,7 @@ mod board;
 pub mod clock;
 pub mod control;
 pub mod demo;
+pub mod descriptors;
 mod explain;
 mod files;
 mod guard;

@@ -94,7 +94,9 @@ impl Node {
         tasks.spawn("reload", reloader.map_err(StartError::Other)?.run(tasks.drain()));
 
         let operations = Arc::new(Operations::new(commands, Arc::clone(&snapshot), first_round, peers, metrics, clock));
-        let admin = config.admin.map(|address| Admin::start(address, pages(&operations), admin::Limits::default()));
+        let admin = config.admin.map(|address| {
+            Admin::start(address, pages(&operations), admin::Limits::default(), Arc::clone(operations.metrics()))
+        });
         let admin = admin.transpose().map_err(StartError::Admin)?;
         tasks.spawn("control", serve_control(control, Arc::clone(&operations), tasks.drain()));
         info!(node = %config.node, "serving");
@@ -188,7 +190,7 @@ fn pages(operations: &Arc<Operations>) -> Pages {
     Pages {
         metrics: Box::new(move || {
             let operations = Arc::clone(&metrics);
-            Box::pin(async move { operations.metrics().await.unwrap_or_else(|error| format!("# {error}\n")) })
+            Box::pin(async move { operations.scrape().await.unwrap_or_else(|error| format!("# {error}\n")) })
         }),
         readiness: Box::new(move || {
             let operations = Arc::clone(&readiness);

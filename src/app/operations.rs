@@ -78,8 +78,13 @@ impl Operations {
         json!(self.peers.status(self.clock.now()))
     }
 
+    /// Where everything is counted.
+    pub(super) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
     /// Every metric in Prometheus' text format.
-    pub(super) async fn metrics(&self) -> Result<String, String> {
+    pub(super) async fn scrape(&self) -> Result<String, String> {
         self.readiness().await;
         let view = self.view().await?;
         self.metrics.set_reader("objects", Box::new(move |scrape| tree::scrape(&view, scrape)));

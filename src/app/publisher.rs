@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::{error, info};
 
-use super::board::Board;
+use super::board::{Board, Flip};
 use super::clock::Clock;
 use super::memory::{self, Now};
 use super::prepare::Prepared;
@@ -18,9 +18,9 @@ use super::tasks::Drain;
 use super::view::View;
 use crate::admin::Readiness;
 use crate::answer::Snapshot;
-use crate::metrics::Metrics;
+use crate::metrics::{Limit, Metrics};
 use crate::monitor::Schedule;
-use crate::status::{Enabled, Fact, Moment, ObjectKind, Override};
+use crate::status::{Enabled, Fact, Moment, ObjectKind, Override, Remembered};
 
 /// How many facts may wait; senders wait when there are more.
 pub(super) const FACTS_MAX: usize = 8192;
@@ -32,7 +32,7 @@ const BATCH_MAX: usize = 1024;
 /// notices.
 const COALESCE: Duration = Duration::from_millis(3);
 /// How often verdicts and overrides are looked at for their age.
-const AGEING_PERIOD: Duration = Duration::from_millis(500);
+const AGEING_PERIOD: Duration = Duration::from_secs(1);
 /// How often what is known is kept on disk.
 const SAVE_PERIOD: Duration = Duration::from_secs(10);
 
@@ -79,6 +79,8 @@ pub(super) struct Publisher {
     snapshot: Arc<ArcSwap<Snapshot>>,
     schedule: Schedule,
     saves: mpsc::Sender<Save>,
+    /// What was kept last.
+    saved: Option<Remembered>,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
@@ -93,7 +95,7 @@ impl Publisher {
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
-        Self { board, snapshot, schedule, saves, metrics, clock }
+        Self { board, snapshot, schedule, saves, saved: None, metrics, clock }
     }
 
     /// Publishes until the drain begins, then keeps what is known.
@@ -114,6 +116,9 @@ impl Publisher {
                 taken = facts.recv_many(&mut batch, BATCH_MAX) => {
                     if taken == 0 {
                         return Err("nobody is left to report health".into());
+                    }
+                    if facts.len() + taken >= FACTS_MAX {
+                        self.metrics.limit_hit(Limit::Facts);
                     }
                     self.gather(&mut batch, &mut facts).await;
                 }
@@ -156,9 +161,7 @@ impl Publisher {
     fn publish(&mut self) {
         let Some(settled) = self.board.settle(self.clock.now()) else { return };
         for flip in &settled.flips {
-            let super::board::Flip { virtual_server, from, to, source, reason } = flip;
-            info!(%virtual_server, %from, %to, %source, %reason, "availability changed");
-            self.metrics.status_changed(ObjectKind::VirtualServer);
+            self.tell(flip);
         }
         if let Some(targets) = settled.targets {
             self.schedule.replace(targets);
@@ -170,6 +173,18 @@ impl Publisher {
         }
         self.snapshot.store(Arc::new(settled.snapshot));
         self.metrics.set_generation(generation);
+    }
+
+    /// Tells the log and the metrics of a change of state.
+    fn tell(&self, flip: &Flip) {
+        self.metrics.status_changed(flip.kind);
+        let Flip { kind, name, from, to, source, reason } = flip;
+        match kind {
+            ObjectKind::VirtualServer => {
+                info!(virtual_server = %name, %from, %to, %source, %reason, "availability changed");
+            }
+            _ => info!(%kind, %name, %from, %to, %reason, "availability changed"),
+        }
     }
 
     fn handle(&mut self, command: Command) {
@@ -235,9 +250,16 @@ impl Publisher {
         });
     }
 
-    fn save_health(&self) {
-        // A saver that is behind writes the next state instead.
-        let _ = self.saves.try_send(Save::Health(memory::save_health(&self.board.table().remember())));
+    /// Keeps what is known of health when that is not what was kept last.
+    fn save_health(&mut self) {
+        let health = self.board.table().remember();
+        if self.saved.as_ref() == Some(&health) {
+            return;
+        }
+        // A saver that is behind takes the next state instead.
+        if self.saves.try_send(Save::Health(memory::save_health(&health))).is_ok() {
+            self.saved = Some(health);
+        }
     }
 
     fn now(&self) -> Now {
@@ -251,5 +273,94 @@ fn ending(change: &Override, now: Now) -> String {
         (Some(until), _) => format!(" until {}", super::clock::rfc3339(now.unix_ms_of(until))),
         (None, Some(_)) => " until `fairlead enable --reset` or another change".to_owned(),
         (None, None) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::sample;
+    use crate::app::saver;
+    use crate::app::state::Store;
+    use crate::app::tasks::Tasks;
+    use crate::monitor::{Authorities, ScheduleOptions};
+    use crate::status::Availability;
+
+    struct World {
+        facts: mpsc::Sender<Fact>,
+        commands: mpsc::Sender<Command>,
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        store: Store,
+        _tasks: Tasks,
+        _folder: tempfile::TempDir,
+    }
+
+    /// A publisher at work on the sample model.
+    fn world() -> World {
+        let (clock, folder, mut tasks) = (Clock::start(), tempfile::tempdir().unwrap(), Tasks::new());
+        let store = Store::open(folder.path()).unwrap();
+        let mut board = Board::new(sample::prepared(sample::model()), &Remembered::default(), clock.now());
+        let snapshot = Arc::new(ArcSwap::from_pointee(board.settle(clock.now()).unwrap().snapshot));
+        let (facts, facts_in) = mpsc::channel(FACTS_MAX);
+        let (commands, commands_in) = mpsc::channel(COMMANDS_MAX);
+        let (saves, saves_in) = mpsc::channel(4);
+        let authorities = Authorities::none();
+        let options = ScheduleOptions { origin: clock.started(), concurrency: 1, seed: 1, authorities };
+        let schedule = Schedule::start(Vec::new(), options, facts.clone());
+        let metrics = Arc::new(Metrics::new("0", "test"));
+        let publisher = Publisher::new(board, Arc::clone(&snapshot), schedule, saves, metrics, clock);
+        tasks.spawn("saver", saver::run(store.clone(), saves_in));
+        tasks.spawn("publisher", publisher.run(facts_in, commands_in, tasks.drain()));
+        World { facts, commands, snapshot, store, _tasks: tasks, _folder: folder }
+    }
+
+    async fn disable(world: &World, name: &str, guard: Guard) -> Result<Vec<String>, String> {
+        let (reply, done) = oneshot::channel();
+        let change = Override {
+            kind: ObjectKind::VirtualServer,
+            name: name.into(),
+            enabled: Some(Enabled::Disabled),
+            until: None,
+            reason: "kernel".into(),
+        };
+        world.commands.send(Command::Override { change, guard, reply }).await.unwrap();
+        done.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_burst_of_facts_becomes_few_snapshots_in_growing_order() {
+        let world = world();
+        let state = |turn: u64| if turn % 2 == 0 { Availability::Available } else { Availability::Offline };
+        for turn in 0..1000 {
+            world.facts.send(sample::verdict("ny-lb1", state(turn), turn)).await.unwrap();
+        }
+        let settled = async {
+            loop {
+                let (reply, view) = oneshot::channel();
+                world.commands.send(Command::View(reply)).await.unwrap();
+                let view = view.await.unwrap();
+                let known = view.tables.virtual_server(crate::wideip::VirtualServerId(0)).unwrap();
+                if known.status.availability == Availability::Offline {
+                    return view.generation;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let generation = tokio::time::timeout(Duration::from_secs(5), settled).await.unwrap();
+        assert!((2..50).contains(&generation), "{generation} snapshots of 1000 facts");
+        assert!(world.snapshot.load().generation >= generation);
+    }
+
+    #[tokio::test]
+    async fn an_override_is_in_use_and_on_the_disk_once_it_is_answered() {
+        let world = world();
+        let refused = disable(&world, "ny-lb1/www", Guard::Refuse).await.unwrap_err();
+        assert!(refused.contains("--force"), "{refused}");
+        assert_eq!(world.store.load_overrides().unwrap(), []);
+        let lines = disable(&world, "ny-lb1/www", Guard::Warn).await.unwrap();
+        assert!(lines[0].starts_with("virtual-server ny-lb1/www is disabled until"), "{lines:?}");
+        assert_eq!(lines[1], "warning: pool web-ny would lose its last available member");
+        assert_eq!(world.store.load_overrides().unwrap()[0].name, "ny-lb1/www");
+        assert!(world.snapshot.load().generation > 1);
     }
 }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::status::{self, Moment, Table, Watched, WatchedServer, WatchedVirtualServer};
+use super::prepare::Prepared;
+use crate::answer::{self, Chaos, SyntheticZone, Unmatched};
+use crate::status::{self, Availability, Fact, Measurements, Moment, Source, Table, Verdict};
+use crate::topology::{Rules, Topology};
 use crate::wideip::*;
 use crate::wire::RecordType;
 
@@ -68,27 +71,43 @@ fn pool(name: &str, virtual_server: u32) -> Pool {
     }
 }
 
+/// How the tests' verdicts age.
+pub(super) const STATUS: status::Settings = status::Settings {
+    ageing: Ageing { fresh: Duration::from_secs(15), stale: Duration::from_secs(50) },
+    startup_grace: Duration::from_secs(30),
+};
+
 /// A table of the model's virtual servers in which nothing was reported.
 pub(super) fn table(model: &Model) -> Table {
-    let server = |server: &Server| WatchedServer {
-        name: server.name.clone(),
-        enabled: true,
-        datacenter: model.datacenters[server.datacenter.0 as usize].name.clone(),
-        datacenter_enabled: true,
-        agent: true,
+    Table::new(model.watched(), STATUS, Moment::default())
+}
+
+/// A configuration of the model, without zones.
+pub(super) fn prepared(model: Model) -> Prepared {
+    let synthetic_zone = SyntheticZone {
+        name_servers: vec!["ns1.example.com.".parse().unwrap()],
+        contact: "hostmaster.example.com.".parse().unwrap(),
+        ttl_seconds: 300,
+        negative_ttl_seconds: 30,
     };
-    let virtual_server = |one: &VirtualServer| WatchedVirtualServer {
-        server: one.server.0 as usize,
-        name: one.name.clone(),
-        enabled: true,
-        monitored: false,
-        report_interval: None,
-    };
-    let watched = Watched {
-        servers: model.servers.iter().map(server).collect(),
-        virtual_servers: model.virtual_servers.iter().map(virtual_server).collect(),
-    };
-    let ageing = Ageing { fresh: Duration::from_secs(15), stale: Duration::from_secs(50) };
-    let settings = status::Settings { ageing, startup_grace: Duration::from_secs(30) };
-    Table::new(watched, settings, Moment::default())
+    let answer = answer::Settings { unmatched: Unmatched::NxDomain, chaos: Chaos::default(), synthetic_zone };
+    Prepared {
+        node: "ns1".into(),
+        model,
+        monitors: Vec::new(),
+        status: STATUS,
+        zones: Vec::new(),
+        answer: Arc::new(answer),
+        topology: Arc::new(Topology::compile(&Rules::default(), None, None).unwrap()),
+        agents: Vec::new(),
+        ready_timeout: Duration::from_secs(30),
+        seed: 7,
+    }
+}
+
+/// An agent's verdict on the `www` of a server, received at a moment.
+pub(super) fn verdict(server: &str, availability: Availability, at: u64) -> Fact {
+    let verdict = Verdict { availability, reason: "as told".into(), measurements: Measurements::default() };
+    let (server, at) = (server.into(), Moment::from_millis(at));
+    Fact::Verdict { server, virtual_server: "www".into(), source: Source::Agent, verdict, at }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::clock::{millis, rfc3339};
 use super::view::View;
 use crate::metrics::Scrape;
-use crate::status::{Measurements, Status};
+use crate::status::{Measurements, Override, Status};
 use crate::wideip::{
     Datacenter, DatacenterId, MemberTarget, Pattern, Pool, PoolId, Server, ServerId, VirtualServer, VirtualServerId,
     WideIp, WideIpId,
@@ -22,6 +22,18 @@ pub(super) fn status(view: &View) -> Value {
         "time": rfc3339(view.now.unix_ms),
         "datacenters": datacenters.map(|(id, one)| datacenter(view, id, one)).collect::<Vec<_>>(),
         "wide_ips": wide_ips.map(|(id, one)| wide_ip(view, id, one)).collect::<Vec<_>>(),
+        "overrides": view.overrides.iter().map(|one| override_of(view, one)).collect::<Vec<_>>(),
+    })
+}
+
+/// What an operator said of an object.
+fn override_of(view: &View, one: &Override) -> Value {
+    json!({
+        "kind": one.kind.to_string(),
+        "name": &*one.name,
+        "enabled": one.enabled.map(|enabled| enabled.to_string()),
+        "until": one.until.map(|until| rfc3339(view.now.unix_ms_of(until))),
+        "reason": &*one.reason,
     })
 }
 
@@ -140,6 +152,9 @@ fn pattern(pattern: &Pattern) -> String {
 /// Fills in the series that are only known when a scrape happens.
 pub(super) fn scrape(view: &View, scrape: &mut Scrape) {
     let model = view.tables.model();
+    for zone in &view.zones {
+        scrape.zone(&zone.apex().to_string(), zone.soa().serial, zone.records());
+    }
     for (id, one) in (0_u32..).map(VirtualServerId).zip(&model.virtual_servers) {
         if let (Some(known), Some(server)) = (view.tables.virtual_server(id), model.server(one.server)) {
             let age = known.status.reported.map(|reported| view.now.moment.since(reported));

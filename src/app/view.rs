@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::board::Board;
 use super::memory::Now;
+use crate::status::Override;
 use crate::wideip::Tables;
+use crate::zone::Zone;
 
 /// What the publisher knows, as one value that is cheap to make.
 pub(super) struct View {
@@ -16,10 +18,21 @@ pub(super) struct View {
     pub(super) now: Now,
     /// The objects and what is known of them.
     pub(super) tables: Tables,
+    /// What operators have enabled and disabled.
+    pub(super) overrides: Vec<Override>,
+    /// The zones in use.
+    pub(super) zones: Vec<Arc<Zone>>,
 }
 
 impl View {
     pub(super) fn new(board: &Board, generation: u64, now: Now) -> Self {
-        Self { node: board.prepared().node.clone(), generation, now, tables: board.tables().clone() }
+        Self {
+            node: board.prepared().node.clone(),
+            generation,
+            now,
+            tables: board.tables().clone(),
+            overrides: board.table().overrides().iter().cloned().collect(),
+            zones: board.prepared().zones.clone(),
+        }
     }
 }

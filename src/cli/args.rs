@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Where `fairlead serve` puts its control socket unless configured otherwise.
-pub(super) const CONTROL_DEFAULT: &str = "/run/fairlead/control.sock";
+pub(super) const CONTROL_DEFAULT: &str = "/var/lib/fairlead/control.sock";
 
 /// An authoritative DNS server that steers traffic.
 #[derive(Parser)]
@@ -211,6 +211,14 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_control_socket_is_looked_for_where_a_node_puts_it() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("node.yaml"), "node: ns1\n").unwrap();
+        let (config, _) = crate::config::load(folder.path(), 0).unwrap();
+        assert_eq!(config.control.to_str(), Some(CONTROL_DEFAULT));
     }
 
     #[test]

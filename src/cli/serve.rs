@@ -4,7 +4,7 @@ use super::args::ServeArgs;
 use super::log;
 use crate::app::agent::Agent;
 use crate::app::clock::Clock;
-use crate::app::{Node, tasks};
+use crate::app::{Node, descriptors, tasks};
 
 /// Serves DNS.
 pub(super) fn node(args: &ServeArgs) -> Result<(), String> {
@@ -32,6 +32,7 @@ pub(super) fn agent(args: &ServeArgs) -> Result<(), String> {
 
 /// Runs a process's tasks on two threads: queries have threads of their own.
 pub(super) fn run<T>(future: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    descriptors::raise_limit();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(2).enable_all().build();
     runtime.map_err(|error| format!("starting the runtime: {error}"))?.block_on(future)

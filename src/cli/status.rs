@@ -29,6 +29,14 @@ pub(super) fn text(status: &Value, colour: Colour) -> String {
             branch(&mut out, object, kind, 0, colour);
         }
     }
+    for one in list(status, "overrides") {
+        let field = |name: &str| one.get(name).map(plain).unwrap_or_default();
+        let until = field("until");
+        let until = if until.is_empty() { String::new() } else { format!(" until {until}") };
+        let reason = field("reason");
+        let reason = if reason.is_empty() { reason } else { format!(": {reason}") };
+        out.push_str(&format!("override: {} {} {}{until}{reason}\n", field("kind"), field("name"), field("enabled")));
+    }
     out
 }
 
@@ -94,6 +102,7 @@ mod tests {
                 {"name": "ny-lb1", "availability": "available", "enabled": "disabled", "reason": "kernel", "agent": null}]}],
             "wide_ips": [{"name": "www.example.com.", "type": "A", "availability": "offline", "enabled": "enabled",
                 "source": "derived", "age_seconds": 2}],
+            "overrides": [{"kind": "server", "name": "ny-lb1", "enabled": "disabled", "until": null, "reason": "kernel"}],
         });
         let text = text(&status, Colour::Never);
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -101,6 +110,7 @@ mod tests {
         assert_eq!(lines[1].join(" "), "datacenter newyork available");
         assert_eq!(lines[2].join(" "), "server ny-lb1 available, disabled kernel");
         assert_eq!(lines[3].join(" "), "wide IP www.example.com. A offline (derived, 2 s ago)");
+        assert_eq!(lines[4].join(" "), "override: server ny-lb1 disabled: kernel");
         assert!(!text.contains('\x1b'));
     }
 }
