@@ -330,7 +330,7 @@ mod tests {
     #[tokio::test]
     async fn a_burst_of_facts_becomes_few_snapshots_in_growing_order() {
         let world = world();
-        let state = |turn: u64| if turn % 2 == 0 { Availability::Available } else { Availability::Offline };
+        let state = |turn: u64| if turn.is_multiple_of(2) { Availability::Available } else { Availability::Offline };
         for turn in 0..1000 {
             world.facts.send(sample::verdict("ny-lb1", state(turn), turn)).await.unwrap();
         }
