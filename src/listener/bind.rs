@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
+use rustix::net::sockopt::{self as sockopt_net, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
 use socket2::{Domain, Socket, Type};
 
 use super::kernel;
@@ -151,6 +152,7 @@ fn udp_socket(address: SocketAddr, sharing: Sharing) -> io::Result<UdpSocket> {
         }
     }
     enlarge_buffers(&socket)?;
+    ignore_path_mtu(&socket, address)?;
     socket.set_read_timeout(Some(UDP_RECEIVE_WAIT))?;
     socket.bind(&address.into())?;
     Ok(socket.into())
@@ -167,9 +169,26 @@ fn enlarge_buffers(socket: &Socket) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Sends replies as they are and lets nobody else choose their size: no DF, and forged ICMP "fragmentation needed" does
+/// not make us fragment (RFC 9715 §3.1).
+fn ignore_path_mtu(socket: &Socket, address: SocketAddr) -> rustix::io::Result<()> {
+    match address {
+        SocketAddr::V4(_) => sockopt_net::set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::OMIT),
+        SocketAddr::V6(_) => sockopt_net::set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::OMIT),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn replies_are_never_fragmented_at_a_forged_path_mtu() {
+        let four = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        assert_eq!(sockopt_net::ip_mtu_discover(&four.udp[0]).unwrap(), Ipv4PathMtuDiscovery::OMIT);
+        let six = bind("[::1]:0".parse().unwrap(), 1).unwrap();
+        assert_eq!(sockopt_net::ipv6_mtu_discover(&six.udp[0]).unwrap(), Ipv6PathMtuDiscovery::OMIT);
+    }
 
     fn text(kind: io::ErrorKind, address: &str, holder: Option<&str>) -> String {
         let holder = holder.map(str::to_owned);
