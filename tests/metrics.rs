@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairlead::metrics::{
-    Answered, CloseReason, DecisionLayout, DropReason, KernelUdp, Limit, Metrics, Protocol, Reload, Site, Source,
+    Answered, CloseReason, DecisionLayout, DropReason, KernelUdp, Limit, Metrics, Protocol, Reload, Session, Site,
+    Source,
 };
 use fairlead::status::{Availability, Enabled, ObjectKind};
 use fairlead::wire::{Rcode, RecordType};
@@ -46,7 +47,7 @@ fn filled() -> Metrics {
             scrape.member("web", "lb1/www", Availability::Offline, Enabled::DisabledByParent);
             scrape.pool("web", Availability::Unknown);
             scrape.wide_ip("www.example.com./A", Availability::Unavailable);
-            scrape.peer("lb1", true, age, Some(0.5));
+            scrape.peer("lb1", Session::Up, age, Some(0.5));
             scrape.certificate("node", 2_000_000_000);
             scrape.zone("example.com.", 1, 4);
             scrape.kernel_udp("ipv4", KernelUdp::ReceiveBuffer, 1);

@@ -17,4 +17,4 @@ pub use decisions::{DecisionCounters, DecisionLayout};
 pub use labels::{CloseReason, ConnectionState, DropReason, Limit, Protocol, Reload, Site, Source};
 pub use queries::{Answered, QueryCounters};
 pub use registry::{Metrics, Reader};
-pub use scrape::{KernelUdp, PeerTraffic, Scrape};
+pub use scrape::{KernelUdp, PeerTraffic, Scrape, Session};

@@ -29,6 +29,15 @@ pub struct PeerTraffic {
     pub octets_out: u64,
 }
 
+/// Whether a mesh session is up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Session {
+    /// Both sides talk.
+    Up,
+    /// Not connected, or not agreed yet.
+    Down,
+}
+
 /// A counter of `/proc/net/snmp` and `/proc/net/snmp6`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KernelUdp {
@@ -106,9 +115,9 @@ impl Scrape {
         self.states(&family::WIDE_IP_AVAILABILITY, &[wide_ip], availability);
     }
 
-    /// Whether the session of a mesh peer is up, how long it has been silent and how far its clock is ahead.
-    pub fn peer(&mut self, peer: &str, up: bool, silent: Option<Duration>, skew_seconds: Option<f64>) {
-        self.push(&family::PEER_UP, &[peer], truth(up));
+    /// The session of a mesh peer, how long it has been silent and how far its clock is ahead.
+    pub fn peer(&mut self, peer: &str, session: Session, silent: Option<Duration>, skew_seconds: Option<f64>) {
+        self.push(&family::PEER_UP, &[peer], truth(session == Session::Up));
         if let Some(silent) = silent {
             self.push(&family::PEER_SILENCE, &[peer], silent.as_secs_f64());
         }
