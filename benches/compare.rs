@@ -10,6 +10,7 @@
 
 mod support;
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use fairlead::wire::RecordType;
@@ -30,45 +31,80 @@ fn main() {
     let only = argument("--only");
     let folder = tempfile::tempdir().unwrap();
     let zone = data::master_file(NAMES);
-    let queries = generator::Queries::new(data::mixed(NAMES));
     let probe = generator::query(0, &format!("h0.{}", data::ZONE), RecordType::A);
+    // What the monitors of steered names connect to; the kernel accepts for it.
+    let members = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = members.local_addr().unwrap().port();
     cpu::pin(0);
     let echo = Echo::start();
     let wanted = |peer: &&Peer| only.as_ref().is_none_or(|only| only.split(',').any(|name| name == peer.name));
     let peers = std::iter::once(&FAIRLEAD).chain(&PEERS).filter(wanted);
-    let servers: Vec<Server> = peers.filter_map(|peer| Server::start(peer, folder.path(), &zone, &probe)).collect();
+    let start = |peer| Server::start(peer, folder.path(), &zone, port, &probe);
+    let servers: Vec<Server> = peers.filter_map(start).collect();
     cpu::pin(usize::from(cpu::cores() > 1));
-    let mut figures = table::Figures::default();
-    let mut last = Vec::new();
-    for _ in 0..rounds {
-        let before = cpu::thread("echo");
-        let load = generator::run(echo.address, &queries, WINDOW, duration);
-        figures.add("echo", cpu::thread("echo").since(before), &load);
-        last.clear();
-        for server in &servers {
-            let before = server.times();
-            let load = generator::run(server.address, &queries, WINDOW, duration);
-            figures.add(server.name, server.times().since(before), &load);
-            last.push((server, load));
-        }
+    println!("\n{}; {rounds} rounds of {} s, medians\n", table::machine(), duration.as_secs());
+    let bench = Bench { echo, rounds, duration };
+    let mixed = generator::Queries::new(data::mixed(NAMES));
+    println!("Static: {NAMES} names, mixed questions");
+    bench.run(&servers.iter().map(|server| (server.name.to_owned(), server, &mixed)).collect::<Vec<_>>());
+    println!("\nSteered: {} names on one pool of {} watched members", data::WIDE_IPS, data::MEMBERS);
+    let steered = |prefix| generator::Queries::new(data::steered(prefix));
+    let (weighted, methods) = (steered("weighted"), data::METHODS.map(|method| (method, steered(method))));
+    let find = |name: &str| servers.iter().find(|server| server.name == name);
+    let mut rows: Vec<_> =
+        find("gdnsd").map(|gdnsd| ("gdnsd, weighted".to_owned(), gdnsd, &weighted)).into_iter().collect();
+    for (method, queries) in &methods {
+        rows.extend(find("Fairlead").map(|fairlead| (format!("Fairlead, {method}"), fairlead, queries)));
     }
-    println!("\n{}; {rounds} rounds of {} s; {NAMES} names, mixed queries", table::machine(), duration.as_secs());
-    figures.print();
-    println!("\nThe last round's answers, which should be alike:");
-    for (server, load) in last {
-        let per = |count: u64| count as f64 / load.answers.max(1) as f64;
-        println!(
-            "{:<10} NOERROR {:.3}, NXDOMAIN {:.3}, other {:.3}; records {:.2}, octets {:.0}; lost {}, unexpected {}; resident {:.0} MB",
-            server.name,
-            per(load.rcodes[0]),
-            per(load.rcodes[3]),
-            per(load.answers - load.rcodes[0] - load.rcodes[3]),
-            per(load.records),
-            per(load.octets),
-            load.lost,
-            load.unexpected,
-            server.resident() as f64 / 1e6,
-        );
+    bench.run(&rows);
+}
+
+/// What all measurements share.
+struct Bench {
+    echo: Echo,
+    rounds: u64,
+    duration: Duration,
+}
+
+/// A row of a table: what it is called, who is asked, and what.
+type Row<'a> = (String, &'a Server, &'a generator::Queries);
+
+impl Bench {
+    /// Asks every row in turn, several times, and prints the table.
+    fn run(&self, rows: &[Row<'_>]) {
+        let mut figures = table::Figures::default();
+        let mut last = Vec::new();
+        for _ in 0..self.rounds {
+            if let Some((_, _, queries)) = rows.first() {
+                let before = cpu::thread("echo");
+                let load = generator::run(self.echo.address, queries, WINDOW, self.duration);
+                figures.add("echo", cpu::thread("echo").since(before), &load);
+            }
+            last.clear();
+            for (name, server, queries) in rows {
+                let before = server.times();
+                let load = generator::run(server.address, queries, WINDOW, self.duration);
+                figures.add(name, server.times().since(before), &load);
+                last.push((name, server, load));
+            }
+        }
+        figures.print();
+        println!("\nThe last round's answers, which should be alike:");
+        for (name, server, load) in last {
+            let per = |count: u64| count as f64 / load.answers.max(1) as f64;
+            println!(
+                "{name:<30} NOERROR {:.3}, NXDOMAIN {:.3}, other {:.3}; records {:.2}, octets {:.0}; lost {}, unexpected {}; \
+                 resident {:.0} MB",
+                per(load.rcodes[0]),
+                per(load.rcodes[3]),
+                per(load.answers - load.rcodes[0] - load.rcodes[3]),
+                per(load.records),
+                per(load.octets),
+                load.lost,
+                load.unexpected,
+                server.resident() as f64 / 1e6,
+            );
+        }
     }
 }
 

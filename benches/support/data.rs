@@ -6,8 +6,14 @@ use fairlead::wire::RecordType;
 
 /// The apex of the zone.
 pub const ZONE: &str = "bench.example.";
-/// Names with addresses among `names`: six of ten.
+/// The kinds of name a zone is made of, in turn.
 const CLASSES: usize = 10;
+/// Steered names on each pool.
+pub const WIDE_IPS: usize = 1000;
+/// Members of each pool.
+pub const MEMBERS: usize = 4;
+/// The methods that are measured, each a pool's name and the start of its wide IPs' names.
+pub const METHODS: [&str; 4] = ["round-robin", "ratio", "global-availability", "static-persistence"];
 
 /// A zone of `names` names as a master file: of ten, six have an A, one an AAAA, one is a CNAME, one has MX and TXT, and
 /// one is delegated. A hundred wildcards stand beside them.
@@ -50,6 +56,12 @@ pub fn mixed(names: usize) -> impl Iterator<Item = (String, RecordType)> {
             _ => (format!("h{}.{ZONE}", base + 8), if draw < 98 { RecordType::MX } else { RecordType::TXT }),
         }
     })
+}
+
+/// Questions without end for the steered names that begin with `prefix`.
+pub fn steered(prefix: &str) -> impl Iterator<Item = (String, RecordType)> {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    std::iter::repeat_with(move || (format!("{prefix}{}.{ZONE}", random.below(WIDE_IPS)), RecordType::A))
 }
 
 /// A small generator of numbers that repeats itself in every run (xorshift64*).

@@ -1,12 +1,13 @@
 //! The servers that are compared: each started with the same zone, one worker, and nothing that limits or logs queries.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::cpu;
+use super::{cpu, data};
 
 /// How long a server may take until it answers.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -17,8 +18,9 @@ pub struct Peer {
     pub name: &'static str,
     /// The program; a peer whose program is absent is left out.
     pub program: &'static str,
-    /// Writes the configuration and gives the arguments. The zone stands in `bench.zone` of the folder.
-    pub prepare: fn(&Path, SocketAddr) -> Vec<String>,
+    /// Writes the configuration and gives the arguments. The zone stands in `bench.zone` of the folder; a server that
+    /// watches health finds its members at [`data::MEMBERS`] addresses of loopback and the port given last.
+    pub prepare: fn(&Path, SocketAddr, u16) -> Vec<String>,
 }
 
 /// The peers, fastest first.
@@ -42,7 +44,7 @@ pub struct Server {
 
 impl Server {
     /// Starts a peer on the core the caller is pinned to and waits until it answers `probe`. None when it is absent.
-    pub fn start(peer: &Peer, folder: &Path, zone: &str, probe: &[u8]) -> Option<Self> {
+    pub fn start(peer: &Peer, folder: &Path, zone: &str, members: u16, probe: &[u8]) -> Option<Self> {
         if !Path::new(peer.program).exists() {
             return None;
         }
@@ -50,7 +52,7 @@ impl Server {
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("bench.zone"), zone).unwrap();
         let address = free_address();
-        let arguments = (peer.prepare)(&folder, address);
+        let arguments = (peer.prepare)(&folder, address, members);
         let log = File::create(folder.join("log")).unwrap();
         let child = Command::new(peer.program)
             .args(arguments)
@@ -127,32 +129,68 @@ fn arguments(arguments: &[&str]) -> Vec<String> {
     arguments.iter().map(|argument| (*argument).to_owned()).collect()
 }
 
-fn fairlead(folder: &Path, address: SocketAddr) -> Vec<String> {
-    let (folder, port) = (folder.display(), address.port());
-    let text = format!(
-        "node: bench\nstate: {folder}/state\ncontrol: {folder}/control.sock\n\
-         listeners:\n  - {{ address: 127.0.0.1, port: {port} }}\n\
-         zones:\n  - {{ name: bench.example., file: {folder}/bench.zone }}\n"
+/// Four members behind a TCP monitor, in one pool per method, and [`data::WIDE_IPS`] wide IPs on each pool.
+fn fairlead(folder: &Path, address: SocketAddr, members: u16) -> Vec<String> {
+    let mut text = format!(
+        "node: bench\nstate: {0}/state\ncontrol: {0}/control.sock\n\
+         listeners:\n  - {{ address: 127.0.0.1, port: {1} }}\n\
+         zones:\n  - {{ name: {2}, file: {0}/bench.zone }}\n\
+         datacenters: {{ here: {{}} }}\n\
+         monitors:\n  port: {{ type: tcp, interval: 5s, timeout: 2s }}\n\
+         servers:\n  hosts:\n    datacenter: here\n    monitors: [port]\n    virtual_servers:\n",
+        folder.display(),
+        address.port(),
+        data::ZONE
     );
-    let path = write(Path::new(&folder.to_string()), "fairlead.yaml", &text);
+    for member in 1..=data::MEMBERS {
+        writeln!(text, "      v{member}: {{ address: 127.0.0.{member}, port: {members} }}").unwrap();
+    }
+    text.push_str("pools:\n");
+    for method in data::METHODS {
+        let listed: Vec<String> =
+            (1..=data::MEMBERS).map(|member| format!("{{virtual_server: hosts/v{member}, ratio: {member}}}")).collect();
+        let listed = listed.join(", ");
+        writeln!(
+            text,
+            "  {method}: {{ type: A, ttl: 30s, load_balancing: {{ preferred: {method} }}, members: [{listed}] }}"
+        )
+        .unwrap();
+    }
+    text.push_str("wide_ips:\n");
+    for method in data::METHODS {
+        for at in 0..data::WIDE_IPS {
+            writeln!(text, "  - {{ name: {method}{at}.{}, type: A, pools: [{method}] }}", data::ZONE).unwrap();
+        }
+    }
+    let path = write(folder, "fairlead.yaml", &text);
     arguments(&["serve", "-c", path.to_str().unwrap()])
 }
 
-fn gdnsd(folder: &Path, address: SocketAddr) -> Vec<String> {
+/// The zone as it is, and [`data::WIDE_IPS`] names on one weighted resource with the same members and monitor.
+fn gdnsd(folder: &Path, address: SocketAddr, members: u16) -> Vec<String> {
+    let listed: Vec<String> =
+        (1..=data::MEMBERS).map(|member| format!("v{member} => [ 127.0.0.{member}, {member} ]")).collect();
     let text = format!(
         "options => {{\n listen => {address}\n udp_threads => 1\n tcp_threads => 1\n \
-         run_dir => {0}/run\n state_dir => {0}/state\n}}\n",
-        folder.display()
+         run_dir => {0}/run\n state_dir => {0}/state\n}}\n\
+         service_types => {{ port => {{ plugin => tcp_connect, port => {members}, interval => 5, timeout => 2 }} }}\n\
+         plugins => {{ weighted => {{ hosts => {{ service_types => port, {1} }} }} }}\n",
+        folder.display(),
+        listed.join(", ")
     );
     write(folder, "etc/config", &text);
-    fs::create_dir_all(folder.join("run")).unwrap();
-    fs::create_dir_all(folder.join("state")).unwrap();
-    fs::create_dir_all(folder.join("etc/zones")).unwrap();
-    fs::rename(folder.join("bench.zone"), folder.join("etc/zones/bench.example")).unwrap();
+    for made in ["run", "state", "etc/zones"] {
+        fs::create_dir_all(folder.join(made)).unwrap();
+    }
+    let mut zone = fs::read_to_string(folder.join("bench.zone")).unwrap();
+    for at in 0..data::WIDE_IPS {
+        writeln!(zone, "weighted{at} 30 DYNA weighted!hosts").unwrap();
+    }
+    write(folder, "etc/zones/bench.example", &zone);
     arguments(&["-c", folder.join("etc").to_str().unwrap(), "start"])
 }
 
-fn nsd(folder: &Path, address: SocketAddr) -> Vec<String> {
+fn nsd(folder: &Path, address: SocketAddr, _: u16) -> Vec<String> {
     // Debian's build limits responses unless told otherwise.
     let text = format!(
         "server:\n server-count: 1\n ip-address: {1}@{2}\n username: \"\"\n chroot: \"\"\n zonesdir: {0}\n \
@@ -168,7 +206,7 @@ fn nsd(folder: &Path, address: SocketAddr) -> Vec<String> {
     arguments(&["-d", "-c", path.to_str().unwrap()])
 }
 
-fn knot(folder: &Path, address: SocketAddr) -> Vec<String> {
+fn knot(folder: &Path, address: SocketAddr, _: u16) -> Vec<String> {
     let text = format!(
         "server:\n  listen: {1}@{2}\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n  rundir: {0}\n\
          database:\n  storage: {0}/db\n\
@@ -182,7 +220,7 @@ fn knot(folder: &Path, address: SocketAddr) -> Vec<String> {
     arguments(&["-c", path.to_str().unwrap()])
 }
 
-fn powerdns(folder: &Path, address: SocketAddr) -> Vec<String> {
+fn powerdns(folder: &Path, address: SocketAddr, _: u16) -> Vec<String> {
     let zones = format!("zone \"bench.example\" {{ type master; file \"{}/bench.zone\"; }};\n", folder.display());
     write(folder, "zones.conf", &zones);
     let text = format!(
@@ -196,7 +234,7 @@ fn powerdns(folder: &Path, address: SocketAddr) -> Vec<String> {
     arguments(&[&format!("--config-dir={}", folder.display())])
 }
 
-fn bind(folder: &Path, address: SocketAddr) -> Vec<String> {
+fn bind(folder: &Path, address: SocketAddr, _: u16) -> Vec<String> {
     let text = format!(
         "options {{ directory \"{0}\"; pid-file \"{0}/pid\"; session-keyfile \"{0}/key\"; recursion no;\n\
          listen-on port {2} {{ {1}; }}; listen-on-v6 {{ none; }}; }};\n\

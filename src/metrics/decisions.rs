@@ -37,6 +37,9 @@ impl DecisionLayout {
     }
 }
 
+/// Arrays kept before a worker folds the old ones itself.
+const UNFOLDED_MAX: usize = 256;
+
 /// One worker's counters under one layout.
 struct Cells {
     layout: Arc<DecisionLayout>,
@@ -124,8 +127,10 @@ impl DecisionCollector {
     fn cells(&self, layout: &Arc<DecisionLayout>) -> Arc<Cells> {
         let cells = Arc::new(Cells::new(layout));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        // Also here, so that reloads without a scrape between them do not pile up old arrays.
-        state.retire();
+        // Folding is left to the scrape, which no query waits for; only reloads that nobody scrapes between pile up here.
+        if state.running.len() >= UNFOLDED_MAX {
+            state.retire();
+        }
         state.running.push(Arc::clone(&cells));
         cells
     }

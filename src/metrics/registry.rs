@@ -270,7 +270,7 @@ mod tests {
                 let age = Some(Duration::from_millis(1500));
                 scrape.virtual_server("lb\"1", "www\\a", Availability::Offline, Enabled::Disabled, age);
                 scrape.member("web", "lb1/www", Availability::Available, Enabled::Enabled);
-scrape.peer("lb1", Session::Up, age, Some(-0.25));
+                scrape.peer("lb1", Session::Up, age, Some(-0.25));
                 scrape.source("static", false, age, 2);
                 scrape.probes([5, 2, 1], 3, 0);
                 scrape.certificate("node", 1_900_000_000);
