@@ -15,7 +15,7 @@ use super::error::LinkError;
 use super::frame::FrameError;
 use super::inbound::FrameRefusal;
 use super::peer::{ClockDifference, Established};
-use crate::metrics::{Limit, Metrics, PeerTraffic, Scrape};
+use crate::metrics::{Limit, Metrics, PeerTraffic, Scrape, Session};
 use crate::status::Moment;
 
 /// The most peers remembered; when there are more, those that are down make room.
@@ -152,7 +152,8 @@ impl PeerStates {
         }
         for (name, state) in &inner.peers {
             let silent = state.heard.map(|heard| now.since(heard));
-            scrape.peer(name, state.up, silent, state.clock.map(|clock| signed_seconds(clock.ahead_millis)));
+            let session = if state.up { Session::Up } else { Session::Down };
+            scrape.peer(name, session, silent, state.clock.map(|clock| signed_seconds(clock.ahead_millis)));
             let Counters { sessions, octets_in, octets_out, .. } = state.counters;
             let report_age = state.last_report.map(|at| now.since(at));
             scrape.peer_traffic(name, report_age, PeerTraffic { sessions, octets_in, octets_out });
