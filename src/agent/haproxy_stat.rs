@@ -1,6 +1,7 @@
 //! What HAProxy's Runtime API answers to `show info;show stat`, as values. Pure; fields are found by their header names,
 //! so that columns may come and go between HAProxy's versions.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// What is sent to the Runtime API: both in one connection.
@@ -76,7 +77,7 @@ pub(super) fn parse(answer: &[u8]) -> Result<Reading, Malformed> {
     let columns = Columns::find(&header)?;
     let mut rows = Vec::new();
     for (index, record) in records.enumerate() {
-        if record.iter().all(String::is_empty) {
+        if record.iter().all(|field| field.is_empty()) {
             continue;
         }
         if let Some(row) = columns.row(&record).ok_or(Malformed::Line(index + 1))? {
@@ -125,7 +126,7 @@ struct Columns {
 
 impl Columns {
     /// Finds the columns by name. The first, `pxname`, is where the header was found.
-    fn find(header: &[String]) -> Result<Self, Malformed> {
+    fn find(header: &[Cow<'_, str>]) -> Result<Self, Malformed> {
         let optional = |name: &str| header.iter().position(|column| column == name);
         let needed = |name: &'static str| optional(name).ok_or(Malformed::NoColumn(name));
         Ok(Self {
@@ -145,11 +146,13 @@ impl Columns {
     }
 
     /// A line's fields; `Some(None)` for a kind that is unknown, `None` for a line that is not whole.
-    fn row(&self, record: &[String]) -> Option<Option<Row>> {
-        let text = |index: Option<usize>| index.and_then(|index| record.get(index)).cloned().unwrap_or_default();
+    fn row(&self, record: &[Cow<'_, str>]) -> Option<Option<Row>> {
+        let text = |index: Option<usize>| {
+            index.and_then(|index| record.get(index)).map(|text| text.clone().into_owned()).unwrap_or_default()
+        };
         let number =
             |index: Option<usize>| index.and_then(|index| record.get(index)).and_then(|text| text.parse().ok());
-        let kind = match record.get(self.kind)?.as_str() {
+        let kind = match &**record.get(self.kind)? {
             "0" => Kind::Frontend,
             "1" => Kind::Backend,
             "2" => Kind::Server,
@@ -157,10 +160,10 @@ impl Columns {
             other => return other.parse::<u8>().is_ok().then_some(None),
         };
         Some(Some(Row {
-            proxy: record.first()?.clone(),
-            service: record.get(self.service)?.clone(),
+            proxy: record.first()?.clone().into_owned(),
+            service: record.get(self.service)?.clone().into_owned(),
             kind,
-            status: record.get(self.status)?.clone(),
+            status: record.get(self.status)?.clone().into_owned(),
             check: text(self.check),
             address: text(self.address),
             weight: number(self.weight),
@@ -178,36 +181,49 @@ struct Records<'a> {
     rest: &'a str,
 }
 
-impl Iterator for Records<'_> {
-    type Item = Vec<String>;
+impl<'a> Iterator for Records<'a> {
+    type Item = Vec<Cow<'a, str>>;
 
-    fn next(&mut self) -> Option<Vec<String>> {
+    fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
         }
+        let (line, rest) = self.rest.split_once('\n').unwrap_or((self.rest, ""));
+        if line.contains('"') {
+            return Some(self.quoted());
+        }
+        // A large HAProxy tells a million fields each second: nothing is copied of a line without quotes.
+        self.rest = rest;
+        Some(line.split(',').map(Cow::Borrowed).collect())
+    }
+}
+
+impl<'a> Records<'a> {
+    /// Takes a record that has a quoted field, and so may go on over the end of the line.
+    fn quoted(&mut self) -> Vec<Cow<'a, str>> {
         let mut fields = Vec::new();
         let mut field = String::new();
-        let mut quoted = false;
+        let mut in_quotes = false;
         let mut characters = self.rest.char_indices().peekable();
+        let mut end = self.rest.len();
         while let Some((index, character)) = characters.next() {
             match character {
-                '"' if quoted && characters.peek().is_some_and(|(_, next)| *next == '"') => {
+                '"' if in_quotes && characters.peek().is_some_and(|(_, next)| *next == '"') => {
                     field.push('"');
                     characters.next();
                 }
-                '"' => quoted = !quoted,
-                ',' if !quoted => fields.push(std::mem::take(&mut field)),
-                '\n' if !quoted => {
-                    fields.push(field);
-                    self.rest = self.rest.get(index + 1..).unwrap_or_default();
-                    return Some(fields);
+                '"' => in_quotes = !in_quotes,
+                ',' if !in_quotes => fields.push(Cow::Owned(std::mem::take(&mut field))),
+                '\n' if !in_quotes => {
+                    end = index + 1;
+                    break;
                 }
                 other => field.push(other),
             }
         }
-        self.rest = "";
-        fields.push(field);
-        Some(fields)
+        self.rest = self.rest.get(end..).unwrap_or_default();
+        fields.push(Cow::Owned(field));
+        fields
     }
 }
 
