@@ -1,6 +1,6 @@
 //! Pools and their members: what is written → objects with ids.
 
-use crate::wideip::{Member, MemberTarget, OnUnknown, Pool, PoolId, PoolMethod};
+use crate::wideip::{MEMBERS_MAX, Member, MemberTarget, OnUnknown, Pool, PoolId, PoolMethod};
 use crate::wire::RecordType;
 
 use super::collections::TextOr;
@@ -57,6 +57,10 @@ fn resolve_pool(
     let members: Vec<Member> = members.collect();
     if written.members.is_empty() && !place.has("members") {
         issues.warn(place, "the pool has no members: it is never available");
+    }
+    if members.len() > MEMBERS_MAX {
+        let message = format!("{} members: a pool has at most {MEMBERS_MAX}", members.len());
+        issues.error(&place.field("members"), message);
     }
     repeated_members(&members, written, place, issues);
     Pool {
@@ -256,6 +260,13 @@ mod tests {
         assert_eq!(methods("load_balancing: ratio"), [PoolMethod::Ratio, default[1], default[2]]);
         let full = "load_balancing: {preferred: topology, alternate: none, fallback: return-to-dns}";
         assert_eq!(methods(full), [PoolMethod::Topology, PoolMethod::None, PoolMethod::ReturnToDns]);
+    }
+
+    #[test]
+    fn a_pool_has_a_limited_number_of_members() {
+        let members: String = (0..4097).map(|n| format!("{{name: n{n}.example., static_target: true}},")).collect();
+        let errors = load_text(&format!("node: n\npools: {{p: {{type: CNAME, members: [{members}]}}}}")).unwrap_err();
+        assert_eq!(errors, ["2:35: pools.p.members: 4097 members: a pool has at most 4096"]);
     }
 
     #[test]

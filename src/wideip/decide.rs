@@ -489,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_lead_in_a_circle_are_down_and_reported() {
+    fn names_that_lead_in_a_circle_are_down() {
         let alias = |name: &str, target: &str| {
             let mut one = pool(name, "");
             one.record_type = RecordType::CNAME;
@@ -498,7 +498,6 @@ mod tests {
         };
         let wide_ips = vec![wide_ip("a.example.", &[0]), wide_ip("b.example.", &[1])];
         let mut world = World::new(vec![alias("a", "b.example."), alias("b", "a.example.")], wide_ips);
-        assert_eq!(world.model.reference_loops().len(), 1);
         assert_eq!(world.decide().tier, Tier::AllDown);
     }
 

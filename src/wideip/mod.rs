@@ -7,7 +7,6 @@
 
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::as_conversions))]
 
-mod check;
 mod chunks;
 mod decide;
 mod decision;
@@ -32,13 +31,13 @@ mod trace;
 mod view;
 
 pub use crate::status::Ageing;
-pub use check::ReferenceLoop;
 pub use decision::{Answer, Client, Decision, OUTCOMES, Reason, Tier};
 pub use memory::Memory;
 pub use model::{
     Datacenter, DatacenterId, Discovery, Member, MemberTarget, Model, OnUnknown, Pattern, Pool, PoolId, PoolMethod,
     PoolReference, Server, ServerId, VirtualServer, VirtualServerId, WhenAllDown, WideIp, WideIpId, WideIpMethod,
 };
+pub use names::NameIndex;
 pub use rows::MEMBERS_MAX;
 pub use tables::{Owner, Tables, VirtualServerView};
 pub use trace::{Event, Step, Subject, Trace};

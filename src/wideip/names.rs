@@ -8,7 +8,7 @@ use crate::wire::{Name, NameKey, NameMap, RecordType};
 
 /// Every name and pattern of every wide IP.
 #[derive(Debug, Clone)]
-pub(super) struct NameIndex {
+pub struct NameIndex {
     exact: NameMap<OfName>,
     globs: Globs,
     pub(super) seed: u64,
@@ -31,7 +31,7 @@ impl OfName {
 
 impl NameIndex {
     /// Indexes a model's names under `seed`. Where two wide IPs have one name and type the first counts.
-    pub(super) fn build(model: &Model, seed: u64) -> Self {
+    pub fn build(model: &Model, seed: u64) -> Self {
         let mut globs = Globs::default();
         let mut exact: HashMap<&Name, Vec<(RecordType, WideIpId)>> = HashMap::new();
         for (id, wide_ip) in (0..).map(WideIpId).zip(&model.wide_ips) {
@@ -66,7 +66,7 @@ impl NameIndex {
     }
 
     /// Every wide IP that answers for a name, one per type: exact before patterns. For what CNAME members point to.
-    pub(super) fn all(&self, name: &Name) -> Vec<WideIpId> {
+    pub fn all(&self, name: &Name) -> Vec<WideIpId> {
         let key = NameKey::new(name, self.seed);
         let mut found: Vec<(RecordType, WideIpId)> = self.exact(&key).into_iter().flat_map(OfName::iter).collect();
         for record_type in [RecordType::A, RecordType::AAAA, RecordType::CNAME] {
@@ -77,5 +77,63 @@ impl NameIndex {
             }
         }
         found.into_iter().map(|(_, id)| id).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::wideip::fixture::{SEED, World, name, pool, wide_ip};
+    use crate::wideip::{NameIndex, Pattern, WideIp, WideIpId};
+    use crate::wire::{NameKey, RecordType};
+
+    fn of_type(text: &str, record_type: RecordType) -> WideIp {
+        WideIp { record_type, ..wide_ip(text, &[0]) }
+    }
+
+    #[test]
+    fn an_exact_name_comes_before_patterns_for_each_type() {
+        let mut www = of_type("www.example.", RecordType::A);
+        www.aliases = vec![Pattern::Exact(name("alias.example.net.")), Pattern::Glob(name("?lias.example.org."))];
+        let wide_ips = vec![
+            of_type("*.example.", RecordType::A),
+            of_type("*.example.", RecordType::AAAA),
+            www,
+            of_type("www.example.", RecordType::CNAME),
+        ];
+        let world = World::new(vec![pool("p", "a")], wide_ips);
+        let check = |text: &str, record_type, expected| {
+            assert_eq!(world.find(text, record_type), expected, "{text} {record_type}");
+        };
+        check("WWW.Example.", RecordType::A, Some(2));
+        check("www.example.", RecordType::AAAA, Some(1));
+        check("www.example.", RecordType::CNAME, Some(3));
+        check("www.example.", RecordType::TXT, None);
+        check("other.example.", RecordType::A, Some(0));
+        check("other.example.", RecordType::CNAME, None);
+        check("alias.example.net.", RecordType::A, Some(2));
+        check("blias.example.org.", RecordType::A, Some(2));
+        check("example.", RecordType::A, None);
+        let key = NameKey::new(&name("www.example."), SEED);
+        let owner = world.tables.find(&key).unwrap();
+        assert_eq!(owner.answering(RecordType::A), Some(WideIpId(2)));
+        assert_eq!(owner.answering(RecordType::TXT), Some(WideIpId(3)), "a CNAME answers for every type");
+        assert!(world.tables.find(&NameKey::new(&name("example."), SEED)).is_none());
+    }
+
+    #[test]
+    fn what_a_cname_member_names_are_the_wide_ips_of_every_type() {
+        let wide_ips = vec![
+            of_type("www.example.", RecordType::A),
+            of_type("*.example.", RecordType::A),
+            of_type("*.example.", RecordType::AAAA),
+            of_type("www.example.", RecordType::A),
+        ];
+        let index = NameIndex::build(&World::new(vec![pool("p", "a")], wide_ips).model, 3);
+        let check = |text: &str, expected: &[u32]| {
+            assert_eq!(index.all(&name(text)), expected.iter().map(|&id| WideIpId(id)).collect::<Vec<_>>(), "{text}");
+        };
+        check("www.example.", &[0, 2]);
+        check("x.example.", &[1, 2]);
+        check("example.", &[]);
     }
 }

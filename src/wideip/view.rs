@@ -227,3 +227,110 @@ fn since_change(mut status: Status, before: Option<&Status>) -> Status {
     }
     status
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::status::{Availability, Enabled, Fact, Moment, ObjectKind, Status};
+    use crate::wideip::fixture::{World, cname, pool, wide_ip};
+    use crate::wideip::{DatacenterId, Pool, PoolId, ServerId, WideIp, WideIpId};
+    use crate::wire::RecordType;
+
+    fn world() -> World {
+        let mut aliases = pool("aliases", "");
+        aliases.record_type = RecordType::CNAME;
+        aliases.members = vec![cname("www.example.", false), cname("nowhere.example.", false), cname("x.", true)];
+        let two = Pool { min_members_up: 2, ..pool("two", "b z") };
+        let wide_ips = vec![
+            WideIp { last_resort: Some(PoolId(2)), ..wide_ip("www.example.", &[0]) },
+            wide_ip("alias.example.", &[1]),
+        ];
+        World::new(vec![pool("p", "a b y"), aliases, two], wide_ips)
+    }
+
+    fn shown(status: &Status) -> String {
+        format!("{}, {}: {}", status.availability, status.enabled, status.reason)
+    }
+
+    #[test]
+    fn every_object_says_why_it_is_as_it_is() {
+        let mut world = world();
+        world.up("by");
+        world.down("az");
+        let check = |status: Option<Status>, expected: &str| assert_eq!(shown(&status.unwrap()), expected);
+        let tables = &world.tables;
+        check(tables.pool_status(PoolId(0)), "available, enabled: 2 of 3 enabled pool members can be used");
+        check(
+            tables.pool_status(PoolId(2)),
+            "unavailable, enabled: 1 of 2 enabled pool members can be used, 2 are needed",
+        );
+        check(tables.wide_ip_status(WideIpId(0)), "available, enabled: 1 of 1 enabled pools are available");
+        check(tables.member_status(PoolId(0), 0), "offline, enabled: reported");
+        check(tables.member_status(PoolId(1), 0), "available, enabled: the wide IP of this name is available");
+        check(tables.member_status(PoolId(1), 1), "offline, enabled: no wide IP has this name");
+        check(tables.member_status(PoolId(1), 2), "available, enabled: a static target is always available");
+        let server = tables.server_status(ServerId(1)).cloned();
+        check(server, "available, enabled: 1 of 13 virtual servers available; agent not reached yet");
+        let datacenter = tables.datacenter_status(DatacenterId(1)).cloned();
+        check(datacenter, "available, enabled: 1 of 1 servers available");
+    }
+
+    #[test]
+    fn what_is_disabled_says_by_whom_and_below_it_by_parent() {
+        let mut world = world();
+        world.switch(ObjectKind::Datacenter, "london", Some(Enabled::Disabled));
+        world.switch(ObjectKind::Pool, "p", Some(Enabled::Disabled));
+        world.switch(ObjectKind::Member, "two/ny-lb/b", Some(Enabled::Disabled));
+        let tables = &world.tables;
+        let check = |status: Option<Status>, enabled, reason: &str| {
+            let status = status.unwrap();
+            assert_eq!(status.enabled, enabled);
+            assert!(status.reason.starts_with(reason), "{}", status.reason);
+        };
+        let why = "disabled by an operator: test";
+        check(tables.datacenter_status(DatacenterId(1)).cloned(), Enabled::Disabled, why);
+        let parent = format!("datacenter london is {why}");
+        check(tables.server_status(ServerId(1)).cloned(), Enabled::DisabledByParent, &parent);
+        check(tables.member_status(PoolId(2), 1), Enabled::DisabledByParent, &parent);
+        check(tables.member_status(PoolId(2), 0), Enabled::Disabled, why);
+        check(tables.pool_status(PoolId(0)), Enabled::Disabled, why);
+        check(tables.member_status(PoolId(0), 0), Enabled::DisabledByParent, &format!("pool p is {why}"));
+        check(tables.wide_ip_status(WideIpId(0)), Enabled::Enabled, "no enabled pools");
+        check(tables.pool_status(PoolId(2)), Enabled::Enabled, "no enabled pool members");
+    }
+
+    #[test]
+    fn since_is_the_moment_of_the_last_change_at_every_level() {
+        let mut world = world();
+        world.up("aby");
+        world.wait(5);
+        world.down("aby");
+        world.wait(5);
+        world.down("aby");
+        let since = |status: Option<Status>| status.unwrap().since;
+        let at = Moment::from_millis(5000);
+        assert_eq!(since(world.tables.pool_status(PoolId(0))), at);
+        assert_eq!(since(world.tables.member_status(PoolId(0), 0)), at);
+        assert_eq!(since(world.tables.wide_ip_status(WideIpId(0))), at);
+        let datacenter = world.tables.datacenter_status(DatacenterId(0)).cloned();
+        assert_eq!(since(datacenter), at, "from available to unknown: others in it were never reported");
+        // A reload is no change.
+        let topology = world.tables.topology().clone();
+        let rebuilt = world.tables.rebuild(world.model.clone().into(), topology, &world.table);
+        assert_eq!(since(rebuilt.pool_status(PoolId(0))), at);
+    }
+
+    #[test]
+    fn a_server_tells_of_its_agent() {
+        let mut world = world();
+        let mut tell = |state: Result<(), &str>, expected: &str| {
+            let fact = Fact::Link { server: "ny-lb".into(), state: state.map_err(Into::into), at: Moment::default() };
+            let changed = world.table.apply(&fact, Moment::default());
+            world.tables = world.tables.refresh(&world.table, &changed);
+            let status = world.tables.server_status(ServerId(0)).unwrap();
+            assert_eq!(&*status.reason, expected);
+            assert_eq!(status.availability, Availability::Unknown, "not reached is not down");
+        };
+        tell(Err("certificate expired"), "0 of 13 virtual servers available; agent unreachable: certificate expired");
+        tell(Ok(()), "0 of 13 virtual servers available; agent connected");
+    }
+}
