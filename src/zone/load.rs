@@ -6,6 +6,9 @@ use super::check::{Problem, Severity, check};
 use super::master::{Fault, Include, Parsed, Report, Settings, Verdict, locate, read};
 use super::{Added, Zone, ZoneBuilder};
 
+/// The most records of a zone. Files are limited too, but `$INCLUDE` may name the same one many times.
+pub const ZONE_RECORDS_MAX: usize = 5_000_000;
+
 /// A zone that may be served, and what should be looked at.
 #[derive(Debug)]
 pub struct Loaded {
@@ -20,8 +23,25 @@ pub struct Loaded {
 /// # Errors
 /// Every error of the text; when there is none, every error of the zone. Warnings are told once the errors are gone.
 pub fn load(text: &[u8], settings: &Settings<'_>, seed: u64, include: &mut Include<'_>) -> Result<Loaded, Vec<Fault>> {
+    load_at_most(ZONE_RECORDS_MAX, text, settings, seed, include)
+}
+
+fn load_at_most(
+    records_max: usize,
+    text: &[u8],
+    settings: &Settings<'_>,
+    seed: u64,
+    include: &mut Include<'_>,
+) -> Result<Loaded, Vec<Fault>> {
     let mut builder = ZoneBuilder::new(settings.origin, seed);
-    let mut sink = |record: Parsed<'_>| add(&mut builder, record);
+    let mut records = 0;
+    let mut sink = |record: Parsed<'_>| {
+        records += 1;
+        if records > records_max {
+            return Verdict::Refused(format!("more than {records_max} records in the zone"));
+        }
+        add(&mut builder, record)
+    };
     let Report { errors, mut warnings, .. } = read(text, settings, include, &mut sink);
     if !errors.is_empty() {
         return Err(errors);
@@ -89,5 +109,15 @@ mod tests {
         };
         assert_eq!(errors(b"a A x"), ["zone:1:5: A address: \"x\" is no IPv4 address"]);
         assert_eq!(errors(b"").len(), 2);
+    }
+
+    #[test]
+    fn records_are_limited() {
+        let origin: Name = "example.".parse().unwrap();
+        let settings = Settings { file: "zone", origin: &origin, default_ttl: None };
+        let text = b"@ 60 SOA ns admin 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n";
+        assert!(load_at_most(3, text, &settings, 1, &mut no_include).is_ok());
+        let errors = load_at_most(2, text, &settings, 1, &mut no_include).unwrap_err();
+        assert_eq!(errors.first().unwrap().to_string(), "zone:3:1: more than 2 records in the zone");
     }
 }

@@ -3,9 +3,12 @@
 //! Opens no file: what `$INCLUDE` names comes through an argument. A record of a common type costs no allocation unless
 //! its owner is a new one.
 
+use std::collections::HashMap;
+
 use crate::wire::{Name, RecordType};
 
 use super::master_reader::Reader;
+use super::master_report::LineCounter;
 pub use super::master_report::{FAULTS_MAX, Fault, Place, Report};
 
 /// What the text is, and what holds where it says nothing.
@@ -86,22 +89,25 @@ pub fn locate(
     messages: Vec<(Name, Option<RecordType>, String)>,
 ) -> Vec<Fault> {
     let start = Place { file: settings.file, text, at: 0 };
-    let mut wanted: Vec<_> = messages
-        .into_iter()
-        .map(|(name, record_type, message)| (name, record_type, 0_u8, Fault::new(start, message)))
-        .collect();
+    let mut lines = LineCounter::default();
+    let mut wanted: HashMap<Name, Vec<usize>> = HashMap::new();
+    let mut found = Vec::with_capacity(messages.len());
+    for (index, (name, record_type, message)) in messages.into_iter().enumerate() {
+        wanted.entry(name).or_default().push(index);
+        found.push((record_type, 0_u8, Fault::new(start, message, &mut lines)));
+    }
     let mut sink = |record: Parsed<'_>| {
-        for (name, record_type, seen, fault) in &mut wanted {
-            let is_type = record_type.is_none_or(|wanted| wanted == record.record_type);
-            if *seen < 2 && is_type && name == record.owner {
+        for index in wanted.get(record.owner).into_iter().flatten() {
+            let Some((record_type, seen, fault)) = found.get_mut(*index) else { continue };
+            if *seen < 2 && record_type.is_none_or(|wanted| wanted == record.record_type) {
                 *seen += 1;
-                *fault = Fault::new(record.place, std::mem::take(&mut fault.message));
+                *fault = Fault::new(record.place, std::mem::take(&mut fault.message), &mut lines);
             }
         }
         Verdict::Taken
     };
     read(text, settings, include, &mut sink);
-    wanted.into_iter().map(|(_, _, _, fault)| fault).collect()
+    found.into_iter().map(|(_, _, fault)| fault).collect()
 }
 
 #[cfg(test)]

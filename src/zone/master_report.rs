@@ -17,14 +17,17 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The line and the column, in characters, both from 1. Costs a look at all the text before it.
-    pub fn line_and_column(&self) -> (usize, usize) {
+    /// The line, from 1. Costs a look at all the text before it.
+    pub fn line(&self) -> usize {
+        LineCounter::default().line(*self)
+    }
+
+    /// The column in characters, from 1.
+    pub fn column(&self) -> usize {
         let before = self.text.get(..self.at).unwrap_or(self.text);
-        let line = before.iter().filter(|octet| **octet == b'\n').count() + 1;
         let in_line = before.rsplit(|octet| *octet == b'\n').next().unwrap_or_default();
         // Octets that continue a UTF-8 character do not count.
-        let column = in_line.iter().filter(|octet| **octet & 0xc0 != 0x80).count() + 1;
-        (line, column)
+        in_line.iter().filter(|octet| **octet & 0xc0 != 0x80).count() + 1
     }
 
     /// The line it is on, made printable and cut.
@@ -37,6 +40,28 @@ impl Place<'_> {
         let line = String::from_utf8_lossy(self.text.get(start..limit).unwrap_or_default());
         let printable = line.trim_end().chars().take(EXCERPT_LENGTH);
         printable.map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    }
+}
+
+/// Counts lines of places that mostly come in order, so that a hundred places in a long file cost one look at it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct LineCounter {
+    file: String,
+    at: usize,
+    /// Line ends before `at`.
+    ends: usize,
+}
+
+impl LineCounter {
+    fn line(&mut self, place: Place<'_>) -> usize {
+        let at = place.at.min(place.text.len());
+        if self.file != place.file || at < self.at {
+            *self = Self { file: place.file.to_owned(), at: 0, ends: 0 };
+        }
+        let between = place.text.get(self.at..at).unwrap_or_default();
+        self.ends += between.iter().filter(|octet| **octet == b'\n').count();
+        self.at = at;
+        self.ends + 1
     }
 }
 
@@ -56,9 +81,9 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub(super) fn new(place: Place<'_>, message: String) -> Self {
-        let (line, column) = place.line_and_column();
-        Self { file: place.file.to_owned(), line, column, message, excerpt: place.excerpt() }
+    pub(super) fn new(place: Place<'_>, message: String, lines: &mut LineCounter) -> Self {
+        let line = lines.line(place);
+        Self { file: place.file.to_owned(), line, column: place.column(), message, excerpt: place.excerpt() }
     }
 }
 
@@ -79,6 +104,7 @@ pub struct Report {
     pub warnings_left_off: usize,
     /// How many records went to the sink.
     pub records: usize,
+    lines: LineCounter,
 }
 
 impl Report {
@@ -91,13 +117,13 @@ impl Report {
             message.push_str(" (too many errors: reading stopped here)");
         }
         if !self.is_full() {
-            self.errors.push(Fault::new(place, message));
+            self.errors.push(Fault::new(place, message, &mut self.lines));
         }
     }
 
     pub(super) fn add_warning(&mut self, place: Place<'_>, message: String) {
         if self.warnings.len() < FAULTS_MAX {
-            self.warnings.push(Fault::new(place, message));
+            self.warnings.push(Fault::new(place, message, &mut self.lines));
         } else {
             self.warnings_left_off += 1;
         }

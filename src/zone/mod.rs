@@ -39,7 +39,7 @@ mod shard;
 mod tree;
 
 pub use builder::{AddError, RRSET_RECORDS_MAX, ZoneBuilder};
-pub use load::{Loaded, load};
+pub use load::{Loaded, ZONE_RECORDS_MAX, load};
 pub use lookup::Lookup;
 pub use record::Record;
 pub use shard::{Added, Rrset};
