@@ -88,10 +88,12 @@ impl Board {
         self.pending.merge(changed);
     }
 
-    /// Lets time pass.
-    pub(super) fn age(&mut self, now: Moment) {
+    /// Lets time pass; names the overrides that ended by themselves.
+    pub(super) fn age(&mut self, now: Moment) -> Vec<(ObjectKind, Arc<str>)> {
         let changed = self.table.age(now);
+        let ended = changed.objects.clone();
         self.pending.merge(changed);
+        ended
     }
 
     /// Puts another configuration to use; what is known of objects of the same name stays known. Refused, with nothing

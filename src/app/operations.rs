@@ -112,8 +112,20 @@ impl Operations {
         if change.reason.chars().count() > REASON_MAX || change.reason.chars().any(char::is_control) {
             return Err(format!("a reason has at most {REASON_MAX} characters, none of them control characters"));
         }
+        if change.for_ms == Some(0) {
+            return Err("a time to hold is longer than nothing".to_owned());
+        }
         let view = self.view().await?;
-        let name = names::find(view.tables.model(), kind, &change.name)?;
+        let name = match names::find(view.tables.model(), kind, &change.name) {
+            // What was said of an object that is no longer configured must be possible to forget.
+            Err(_)
+                if enabled.is_none()
+                    && view.overrides.iter().any(|one| one.kind == kind && *one.name == *change.name) =>
+            {
+                change.name
+            }
+            found => found?,
+        };
         let until = change.for_ms.map(|for_ms| self.clock.now().after(Duration::from_millis(for_ms)));
         let order = Override { kind, name: name.into(), enabled, until, reason: change.reason.into() };
         let guard = if change.force { Guard::Warn } else { Guard::Refuse };

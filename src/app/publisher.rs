@@ -81,6 +81,8 @@ pub(super) struct Publisher {
     saves: mpsc::Sender<Save>,
     /// What was kept last.
     saved: Option<Remembered>,
+    /// Whether a verdict flipped since.
+    has_flipped: bool,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
@@ -95,7 +97,7 @@ impl Publisher {
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
-        Self { board, snapshot, schedule, saves, saved: None, metrics, clock }
+        Self { board, snapshot, schedule, saves, saved: None, has_flipped: false, metrics, clock }
     }
 
     /// Publishes until the drain begins, then keeps what is known.
@@ -123,13 +125,28 @@ impl Publisher {
                     self.gather(&mut batch, &mut facts).await;
                 }
                 Some(command) = commands.recv() => self.handle(command),
-                _ = ageing.tick() => self.board.age(self.clock.now()),
+                _ = ageing.tick() => self.age(),
                 _ = saving.tick() => self.save_health(),
             }
             self.publish();
         }
         self.save_health();
         Ok(())
+    }
+
+    /// Lets time pass: ends overrides, and keeps verdicts that flipped in the last second.
+    fn age(&mut self) {
+        let ended = self.board.age(self.clock.now());
+        for (kind, name) in &ended {
+            info!(%kind, %name, "an override ended by itself");
+        }
+        if !ended.is_empty() {
+            let (nobody, _) = oneshot::channel();
+            self.keep_overrides(Vec::new(), nobody);
+        }
+        if std::mem::take(&mut self.has_flipped) {
+            self.save_health();
+        }
     }
 
     /// Takes the batch and, where it changed anything, what comes within the next moment.
@@ -176,8 +193,9 @@ impl Publisher {
     }
 
     /// Tells the log and the metrics of a change of state.
-    fn tell(&self, flip: &Flip) {
+    fn tell(&mut self, flip: &Flip) {
         self.metrics.status_changed(flip.kind);
+        self.has_flipped = true;
         let Flip { kind, name, from, to, source, reason } = flip;
         match kind {
             ObjectKind::VirtualServer => {

@@ -74,6 +74,8 @@ fn a_timed_override_survives_a_kill_and_ends_by_itself() {
     let lasted = said.elapsed();
     assert!(lasted >= Duration::from_secs(4), "it ended after {lasted:?}");
     assert!(lasted < Duration::from_secs(8), "it ended only after {lasted:?}");
+    let kept = || fs::read_to_string(folder.join("state/overrides.json")).unwrap();
+    eventually("the end on the disk", || !kept().contains("kernel upgrade"));
     assert_eq!(node.stop(), Some(0));
 }
 

@@ -57,6 +57,27 @@ fn a_bad_file_keeps_the_old_answers_and_says_why_and_a_good_one_is_applied() {
 }
 
 #[test]
+fn no_query_is_lost_or_answered_in_part_while_reloads_follow_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (node, dns, admin) = serve(folder, false);
+    let addresses = ["192.0.2.1", "192.0.2.2"];
+    let answer = |address: &str| vec![format!("www.example.com. 60 IN A {address}")];
+    let reloads = ["fairlead_config_reloads_total", "applied"];
+    for turn in 1..=20_u8 {
+        write(folder, dns, admin, false, addresses[usize::from(turn % 2)]);
+        node.signal(Signal::SIGHUP);
+        for _ in 0..20 {
+            let got = www(dns);
+            assert!(addresses.iter().any(|address| got == answer(address)), "{got:?}");
+        }
+        eventually("the reload", || metric(admin, &reloads) >= f64::from(turn));
+        assert_eq!(www(dns), answer(addresses[usize::from(turn % 2)]));
+    }
+    assert_eq!(node.stop(), Some(0));
+}
+
+#[test]
 fn what_cannot_change_while_running_is_named_and_the_rest_is_applied() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

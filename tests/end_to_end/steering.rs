@@ -87,7 +87,7 @@ fn a_dead_backend_changes_the_answer_within_a_report_and_a_second() {
     output(folder, &["mesh", "init", "test", "--authority", "authority"]);
     output(folder, &["mesh", "issue", "ns1", "--role", "dns", "--authority", "authority", "--out", "ns1"]);
     let mut newyork = Site::start(folder, &haproxy, "ny-lb1", "192.0.2.1");
-    let london = Site::start(folder, &haproxy, "lon-lb1", "198.51.100.1");
+    let mut london = Site::start(folder, &haproxy, "lon-lb1", "198.51.100.1");
     let (dns, admin) = (free_port(), free_port());
     fs::write(folder.join("fairlead.yaml"), node_yaml(dns, admin, newyork.agent_port, london.agent_port)).unwrap();
     fs::write(
@@ -137,7 +137,29 @@ fn a_dead_backend_changes_the_answer_within_a_report_and_a_second() {
     assert!(status.contains("ny-lb1"), "{status}");
     newyork.start_agent(folder, "ny-lb1");
     eventually("the agent to be back", || metric(admin, &["fairlead_mesh_peer_up", "ny-lb1"]) == 1.0);
+
+    // Nor does a restart forget what it said, even when nobody can be asked.
+    drop(newyork.backend.take());
+    eventually("the answer of London", || ask(dns, "www.example.com.", RecordType::A) == [LONDON]);
+    eventually("the verdict on the disk", || kept_offline(folder));
+    newyork.agent.take().unwrap().kill();
+    london.agent.take().unwrap().kill();
+    node.kill();
+    let node = Process::fairlead(folder, "node", &["serve", "-c", "fairlead.yaml"]);
+    eventually("an answer", || ask(dns, "www.example.com.", RecordType::A) != ["no reply"]);
+    assert_eq!(ask(dns, "www.example.com.", RecordType::A), [LONDON]);
+    let status = output(folder, &["status", "--control", "control.sock"]);
+    assert!(status.contains("remembered from before the restart"), "{status}");
+    assert_eq!(get(admin, "/readyz").0, 503);
     assert_eq!(node.stop(), Some(0));
+}
+
+/// Whether the state folder says that New York is down.
+fn kept_offline(folder: &Path) -> bool {
+    let text = fs::read_to_string(folder.join("state/health.json")).unwrap_or_default();
+    let kept: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let verdicts = kept.pointer("/content/verdicts").and_then(|list| list.as_array()).cloned().unwrap_or_default();
+    verdicts.iter().any(|one| one["server"] == "ny-lb1" && one["availability"] == "offline")
 }
 
 /// Debian's kdig, when it is there, agrees with the library client.
