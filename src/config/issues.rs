@@ -29,7 +29,7 @@ pub(crate) struct Issues {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Issue {
-    position: Option<Position>,
+    position: Position,
     path: String,
     message: String,
     suggestion: Option<String>,
@@ -38,44 +38,44 @@ struct Issue {
 impl Issues {
     /// Reports an error about the value at `place`.
     pub(crate) fn error(&self, place: &Place<'_>, message: impl Into<String>) {
-        self.push(Some(place.position()), place.path(), message.into(), None);
+        self.push(place.position(), place.path(), message.into(), None);
     }
 
     /// Reports an error about the key at `place`: that it should not be there, or that something below it is missing.
     pub(crate) fn error_at_key(&self, place: &Place<'_>, message: impl Into<String>) {
-        self.push(Some(place.head()), place.path(), message.into(), None);
+        self.push(place.head(), place.path(), message.into(), None);
     }
 
     /// Reports an error with the word that was probably meant.
     pub(crate) fn error_with_suggestion(&self, place: &Place<'_>, message: String, suggestion: Option<String>) {
-        self.push(Some(place.position()), place.path(), message, suggestion);
+        self.push(place.position(), place.path(), message, suggestion);
     }
 
     /// Reports an error about a key with the key that was probably meant.
     pub(crate) fn error_at_key_with_suggestion(&self, place: &Place<'_>, message: String, suggestion: Option<String>) {
-        self.push(Some(place.head()), place.path(), message, suggestion);
+        self.push(place.head(), place.path(), message, suggestion);
     }
 
     /// Reports an error in a file that has no paths, or before there is a tree.
     pub(crate) fn error_in_text(&self, position: Position, message: impl Into<String>) {
-        self.push(Some(position), String::new(), message.into(), None);
+        self.push(position, String::new(), message.into(), None);
     }
 
-    /// Reports an error that stands in no line of a file.
-    pub(crate) fn error_nowhere(&self, message: impl Into<String>) {
-        self.push(None, String::new(), message.into(), None);
+    /// Reports an error about a file as a whole.
+    pub(crate) fn error_in_file(&self, file: FileId, message: impl Into<String>) {
+        let position = Position { file, line: 0, column: 0, width: 0 };
+        self.push(position, String::new(), message.into(), None);
     }
 
     /// Reports what works but is probably not meant.
     pub(crate) fn warn(&self, place: &Place<'_>, message: impl Into<String>) {
-        let issue =
-            Issue { position: Some(place.position()), path: place.path(), message: message.into(), suggestion: None };
+        let issue = Issue { position: place.position(), path: place.path(), message: message.into(), suggestion: None };
         self.warnings.borrow_mut().push(issue);
     }
 
     /// Reports what works but is probably not meant, in a file that has no paths.
     pub(crate) fn warn_in_text(&self, position: Position, message: impl Into<String>) {
-        let issue = Issue { position: Some(position), path: String::new(), message: message.into(), suggestion: None };
+        let issue = Issue { position, path: String::new(), message: message.into(), suggestion: None };
         self.warnings.borrow_mut().push(issue);
     }
 
@@ -99,7 +99,7 @@ impl Issues {
         self.incomplete.get()
     }
 
-    fn push(&self, position: Option<Position>, path: String, message: String, suggestion: Option<String>) {
+    fn push(&self, position: Position, path: String, message: String, suggestion: Option<String>) {
         let issue = Issue { position, path, message, suggestion };
         let mut errors = self.errors.borrow_mut();
         if errors.len() >= ERRORS_MAX {
@@ -135,12 +135,12 @@ fn render(mut issues: Vec<Issue>, sources: &Sources) -> Vec<Problem> {
     let mut problems = Vec::with_capacity(issues.len());
     let mut issues = issues.into_iter().peekable();
     while let Some(first) = issues.next() {
-        let file = first.position.map(|position| position.file);
-        let text = file.map_or_else(|| Rc::from(""), |file| sources.text(file));
+        let file = first.position.file;
+        let text = sources.text(file);
         // Counted once for each file, not once for each error in it.
         let lines: Vec<&str> = text.lines().collect();
         problems.push(problem(first, sources, &lines));
-        while let Some(next) = issues.next_if(|next| next.position.map(|position| position.file) == file) {
+        while let Some(next) = issues.next_if(|next| next.position.file == file) {
             problems.push(problem(next, sources, &lines));
         }
     }
@@ -149,9 +149,6 @@ fn render(mut issues: Vec<Issue>, sources: &Sources) -> Vec<Problem> {
 
 fn problem(issue: Issue, sources: &Sources, lines: &[&str]) -> Problem {
     let Issue { position, path, message, suggestion } = issue;
-    let Some(position) = position else {
-        return Problem { file: PathBuf::new(), line: 0, column: 0, path, message, suggestion, snippet: None };
-    };
     let position = clamp(position, lines);
     Problem {
         file: sources.path(position.file).to_path_buf(),
@@ -170,6 +167,9 @@ fn line_of<'l>(position: Position, lines: &[&'l str]) -> Option<&'l str> {
 
 /// The position brought back into its file: parsers point behind the last line when the text ends too early.
 fn clamp(position: Position, lines: &[&str]) -> Position {
+    if position.line == 0 {
+        return position;
+    }
     let last = u32::try_from(lines.len()).unwrap_or(u32::MAX).max(1);
     let within = Position { line: position.line.clamp(1, last), ..position };
     let length = line_of(within, lines).map_or(0, |line| line.chars().count());
@@ -242,9 +242,9 @@ fn index(file: FileId) -> usize {
 pub struct Problem {
     /// The file; empty when it is about no file.
     pub file: PathBuf,
-    /// The line, from 1; 0 when it is about no line.
+    /// The line, from 1; 0 when it is about the file as a whole.
     pub line: u32,
-    /// The column, from 1, in characters; 0 when it is about no line.
+    /// The column, from 1, in characters; 0 when it is about the file as a whole.
     pub column: u32,
     /// The path of the value, such as `pools.web.members[1].ratio`; empty in files that have none.
     pub path: String,
@@ -262,6 +262,8 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.line > 0 {
             write!(f, "{}:{}:{}: ", self.file.display(), self.line, self.column)?;
+        } else if !self.file.as_os_str().is_empty() {
+            write!(f, "{}: ", self.file.display())?;
         }
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;

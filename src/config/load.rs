@@ -190,9 +190,9 @@ mod tests {
     fn files_that_cannot_be_read_are_named() {
         let folder = folder(&[]);
         let errors = lines(&super::load(&folder.path().join("none.yaml"), 0).unwrap_err(), folder.path());
-        assert_eq!(errors, ["cannot read none.yaml: there is no such file"]);
+        assert_eq!(errors, ["none.yaml: cannot read it: there is no such file"]);
         let errors = super::load(folder.path(), 0).unwrap_err().to_string();
-        assert!(errors.ends_with("ends in .yaml or .yml"), "{errors}");
+        assert!(errors.ends_with(": no file in it ends in .yaml or .yml"), "{errors}");
         let errors = load_text("node: ns1\nzones: [{name: a., file: a.zone}]\ngeoip: {city: a.mmdb}").unwrap_err();
         let expected = [
             "2:26: zones[0].file: cannot read a.zone: there is no such file",

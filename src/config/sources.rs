@@ -73,12 +73,14 @@ impl<'a> Reader<'a> {
         let files = match self.list(path) {
             Ok(files) => files,
             Err(error) => {
-                self.issues.error_nowhere(format!("cannot read {}: {}", path.display(), show_io(&error)));
+                let file = self.sources.add(path, Rc::from(""));
+                self.issues.error_in_file(file, format!("cannot read it: {}", show_io(&error)));
                 return None;
             }
         };
         if files.is_empty() {
-            self.issues.error_nowhere(format!("no file in {} ends in .yaml or .yml", path.display()));
+            let folder = self.sources.add(path, Rc::from(""));
+            self.issues.error_in_file(folder, "no file in it ends in .yaml or .yml");
         }
         let trees: Vec<Node> = files.iter().filter_map(|file| self.file(file)).collect();
         Some(without_templates(merge(trees, self.issues, self.sources)?))
@@ -109,7 +111,8 @@ impl<'a> Reader<'a> {
             Ok(text) => Rc::from(text),
             Err(error) => {
                 self.issues.mark_incomplete();
-                self.issues.error_nowhere(format!("cannot read {}: {}", path.display(), show_io(&error)));
+                let file = self.sources.add(path, Rc::from(""));
+                self.issues.error_in_file(file, format!("cannot read it: {}", show_io(&error)));
                 return None;
             }
         };

@@ -4,7 +4,7 @@
 //! all errors of a file can be shown at once instead of the first, and aliases are shared instead of copied, so that a
 //! file cannot unfold into more than it is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
@@ -12,6 +12,9 @@ use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
 use super::issues::Issues;
 use super::limits;
 use super::node::{Entry, FileId, Node, Position, Shortened, Value};
+
+/// How many keys of one file are shared.
+const SHARED_KEYS_MAX: usize = 1024;
 
 /// Reads one document. Errors go to `issues`; `None` when no tree can be made of the text.
 pub(crate) fn parse(file: FileId, text: &str, issues: &Issues) -> Option<Node> {
@@ -42,6 +45,8 @@ struct Composer<'a> {
     /// The collections that are open, outermost first.
     open: Vec<Open>,
     anchors: HashMap<usize, Rc<Node>>,
+    /// The first keys: a file of many records repeats a few in each, and these share one text.
+    keys: HashSet<Rc<str>>,
     /// Nodes that aliases have added to what a walk sees.
     aliased: u64,
     documents: u32,
@@ -61,7 +66,16 @@ enum Kind {
 
 impl<'a> Composer<'a> {
     fn new(file: FileId, issues: &'a Issues) -> Self {
-        Self { file, issues, open: Vec::new(), anchors: HashMap::new(), aliased: 0, documents: 0, root: None }
+        Self {
+            file,
+            issues,
+            open: Vec::new(),
+            anchors: HashMap::new(),
+            keys: HashSet::new(),
+            aliased: 0,
+            documents: 0,
+            root: None,
+        }
     }
 
     /// Takes one event; `None` when reading must stop.
@@ -102,8 +116,15 @@ impl<'a> Composer<'a> {
     fn close(&mut self) -> Option<()> {
         let Open { position, anchor, kind } = self.open.pop()?;
         let value = match kind {
-            Kind::List(items) => Value::List(items),
-            Kind::Map { entries, .. } => Value::Map(self.settle(entries)),
+            Kind::List(mut items) => {
+                items.shrink_to_fit();
+                Value::List(items)
+            }
+            Kind::Map { entries, .. } => {
+                let mut entries = self.settle(entries);
+                entries.shrink_to_fit();
+                Value::Map(entries)
+            }
         };
         self.add(Node::new(position, value), anchor)
     }
@@ -122,18 +143,34 @@ impl<'a> Composer<'a> {
         self.place(node)
     }
 
+    /// The text of a key, shared with earlier keys of the same text.
+    fn key(&mut self, text: &str) -> Rc<str> {
+        if let Some(known) = self.keys.get(text) {
+            return Rc::clone(known);
+        }
+        let key: Rc<str> = text.into();
+        if self.keys.len() < SHARED_KEYS_MAX {
+            self.keys.insert(Rc::clone(&key));
+        }
+        key
+    }
+
     fn place(&mut self, node: Rc<Node>) -> Option<()> {
         let position = node.position;
+        let text = match &node.value {
+            Value::Text(text) if self.expects_key() => Some(self.key(text)),
+            Value::Null if self.expects_key() => Some(self.key("")),
+            _ => None,
+        };
         match self.open.last_mut().map(|open| &mut open.kind) {
             None => {}
             Some(Kind::List(items)) => items.push(node),
             Some(Kind::Map { entries, key }) => match key.take() {
                 Some((key, position)) => entries.push(Entry { key, position, value: node }),
-                None => match &node.value {
-                    Value::Text(text) => *key = Some((Rc::from(&**text), position)),
-                    Value::Null => *key = Some((Rc::from(""), position)),
-                    other => {
-                        let message = format!("a key must be a text, not {other}");
+                None => match text {
+                    Some(text) => *key = Some((text, position)),
+                    None => {
+                        let message = format!("a key must be a text, not {}", node.value);
                         self.issues.error_in_text(position, message);
                         return None;
                     }
@@ -141,6 +178,11 @@ impl<'a> Composer<'a> {
             },
         }
         Some(())
+    }
+
+    /// Whether the next node is a key.
+    fn expects_key(&self) -> bool {
+        matches!(self.open.last(), Some(Open { kind: Kind::Map { key: None, .. }, .. }))
     }
 
     fn alias(&mut self, anchor: usize, position: Position) -> Option<()> {
