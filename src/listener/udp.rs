@@ -17,7 +17,7 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrIn, SockaddrIn6, SockaddrLike,
     recvmmsg, sendmmsg,
 };
-use tracing::{error, warn};
+use tracing::{debug, warn};
 
 use super::worker::{Reply, Responder, Service};
 use crate::answer::Transport;
@@ -25,10 +25,17 @@ use crate::metrics::{DropReason, Limit};
 
 /// Packets received and replies sent in one call.
 const BATCH: usize = 64;
-/// Octets taken of a query; longer ones are cut, and so are malformed.
-const PACKET: usize = 4096;
-/// Distance of two packet buffers: not a multiple of 4096, so that their first lines do not compete for one cache set.
-const STRIDE: usize = PACKET + 192;
+/// Octets taken of a query: what we say we can take (EDNS payload 1232) and a little more; longer ones are cut, and so
+/// are malformed.
+const PACKET: usize = 1280;
+/// Distance of two packet buffers: no multiple of a large power of two, so that their first lines do not compete for one
+/// cache set, and short, so that a batch touches few pages.
+const STRIDE: usize = PACKET + 64;
+/// Room for one reply. Replies stand one behind the other, each on a cache line of its own, so a batch of usual ones
+/// fits a few pages.
+const REPLY: usize = 4096;
+/// A cache line.
+const LINE: usize = 64;
 /// Batches answered at most after the stop, so that a flood cannot keep the thread.
 const DRAIN_BATCHES_MAX: usize = 1024;
 /// Failed receives in a row after which the worker pauses instead of spinning.
@@ -115,9 +122,11 @@ impl Family for SockaddrIn6 {
     }
 }
 
-/// One reply of a batch; its octets stand in the output buffer of the same number.
+/// One reply of a batch.
 #[derive(Clone, Copy)]
 struct Queued<F: Family> {
+    /// Where its octets begin among the replies.
+    start: usize,
     length: usize,
     client: F,
     /// None on a specific address.
@@ -149,7 +158,7 @@ impl<'a, F: Family> Loop<'a, F> {
             responder: Responder::new(service, Transport::Udp),
             service,
             packets: vec![0; BATCH * STRIDE],
-            replies: vec![0; BATCH * STRIDE],
+            replies: vec![0; BATCH * REPLY],
             queued: Vec::with_capacity(BATCH),
             groups: Vec::with_capacity(BATCH),
             send_headers: MultiHeaders::preallocate(BATCH, wildcard.then(F::control_space)),
@@ -162,7 +171,8 @@ impl<'a, F: Family> Loop<'a, F> {
         while drained < DRAIN_BATCHES_MAX {
             let stop = stopping.load(Ordering::Relaxed);
             drained += usize::from(stop);
-            match self.batch(&mut receive_headers, stop) {
+            let flags = if stop { MsgFlags::MSG_DONTWAIT } else { MsgFlags::MSG_WAITFORONE };
+            match self.batch(&mut receive_headers, flags) {
                 Ok(()) => errors = 0,
                 // The receive time-out, or nothing left to drain.
                 Err(Errno::EAGAIN) if stop => return,
@@ -181,9 +191,8 @@ impl<'a, F: Family> Loop<'a, F> {
         }
     }
 
-    /// Receives what is there, waiting for the first packet only, and answers it.
-    fn batch(&mut self, headers: &mut MultiHeaders<F>, stop: bool) -> Result<(), Errno> {
-        let flags = if stop { MsgFlags::MSG_DONTWAIT } else { MsgFlags::MSG_WAITFORONE };
+    /// Receives what is there, waiting at most for the first packet, and answers it.
+    fn batch(&mut self, headers: &mut MultiHeaders<F>, flags: MsgFlags) -> Result<(), Errno> {
         let mut buffers = self.packets.chunks_exact_mut(STRIDE);
         let mut slices: [[IoSliceMut<'_>; 1]; BATCH] = std::array::from_fn(|_| {
             let buffer = buffers.next().unwrap_or_default();
@@ -191,16 +200,16 @@ impl<'a, F: Family> Loop<'a, F> {
         });
         let received = recvmmsg(self.socket.as_raw_fd(), headers, slices.iter_mut(), flags, None)?;
         let (snapshot, now) = (self.responder.snapshot(), self.responder.now());
-        let mut outputs = self.replies.chunks_exact_mut(STRIDE);
-        let mut output = outputs.next().unwrap_or_default();
+        let mut start = 0;
         for message in received {
             let Some(client) = message.address else { continue };
             let packet = message.iovs().next().unwrap_or_default();
+            let output = self.replies.get_mut(start..start + REPLY).unwrap_or_default();
             let reply = self.responder.respond(&snapshot, packet, client.into(), now, output);
             let Reply::Send(length) = reply else { continue };
             let local = if self.wildcard { local(&message) } else { None };
-            self.queued.push(Queued { length, client, local });
-            output = outputs.next().unwrap_or_default();
+            self.queued.push(Queued { start, length, client, local });
+            start += length.next_multiple_of(LINE);
         }
         drop(snapshot);
         self.send();
@@ -215,9 +224,8 @@ impl<'a, F: Family> Loop<'a, F> {
             }
         }
         for group in self.groups.drain(..) {
-            let all = self.queued.iter().zip(self.replies.chunks_exact(STRIDE));
-            let of_group = all.filter(|(reply, _)| reply.local == group);
-            let failures = send_group(self.socket, &mut self.send_headers, group, of_group);
+            let of_group = self.queued.iter().filter(|reply| reply.local == group);
+            let failures = send_group(self.socket, &mut self.send_headers, group, of_group, &self.replies);
             count_failures(&mut self.responder, self.service, failures);
         }
         self.queued.clear();
@@ -242,13 +250,14 @@ fn send_group<'a, F: Family + 'a>(
     socket: &UdpSocket,
     headers: &mut MultiHeaders<F>,
     local: Option<F::Local>,
-    replies: impl Iterator<Item = (&'a Queued<F>, &'a [u8])>,
+    queued: impl Iterator<Item = &'a Queued<F>>,
+    replies: &[u8],
 ) -> Failures {
     let mut slices = [[IoSlice::new(&[])]; BATCH];
     let mut clients = [None; BATCH];
     let mut count = 0;
-    for (((reply, output), slice), client) in replies.zip(&mut slices).zip(&mut clients) {
-        *slice = [IoSlice::new(output.get(..reply.length).unwrap_or_default())];
+    for ((reply, slice), client) in queued.zip(&mut slices).zip(&mut clients) {
+        *slice = [IoSlice::new(replies.get(reply.start..reply.start + reply.length).unwrap_or_default())];
         *client = Some(reply.client);
         count += 1;
     }
@@ -283,8 +292,6 @@ fn count_failures(responder: &mut Responder, service: &Service, failures: Failur
     if failures.no_room > 0 {
         service.metrics.limit_hit(Limit::UdpSendBuffer);
     }
-    // Unreachable clients and firewalls are everyday; what we built wrongly is not.
-    if last == Errno::EMSGSIZE || last == Errno::EINVAL {
-        error!(error = %last, "the kernel refused a reply");
-    }
+    // Unreachable clients, firewalls and queries to multicast addresses are everyday, and anyone can cause them.
+    debug!(error = %last, replies = failures.no_room + failures.other, "the kernel refused replies");
 }
