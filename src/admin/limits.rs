@@ -13,7 +13,7 @@ pub struct Limits {
     pub body_size_max: usize,
     /// How long a request head may take to come in; also how long a connection may stay idle.
     pub head_timeout: Duration,
-    /// How long a connection may live.
+    /// How long a connection may live; bounds what a client that reads slowly can hold.
     pub lifetime: Duration,
 }
 
@@ -24,7 +24,7 @@ impl Default for Limits {
             head_size_max: 16 * 1024,
             body_size_max: 2 * 1024 * 1024,
             head_timeout: Duration::from_secs(5),
-            lifetime: Duration::from_secs(600),
+            lifetime: Duration::from_secs(60),
         }
     }
 }

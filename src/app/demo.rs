@@ -76,8 +76,8 @@ impl Demo {
         Ok(demo)
     }
 
-    /// What to try, one command per line.
-    pub fn things_to_try(&self) -> Vec<String> {
+    /// What to try, one command per line; `program` is how a shell calls this one.
+    pub fn things_to_try(&self, program: &str) -> Vec<String> {
         let dns = self.node.dns_addresses().first().copied().unwrap_or_else(loopback);
         let dig = format!("dig @{} -p {} +short www.example.com A", dns.ip(), dns.port());
         let mut lines = vec![format!("{dig}    # any site, in turn")];
@@ -89,8 +89,8 @@ impl Demo {
             lines.push(format!("curl http://{}/    # what the answer leads to", backend.address()));
         }
         let control = self.node.control().display();
-        lines.push(format!("fairlead explain www.example.com A --subnet 10.1.2.0/24 --control {control}"));
-        lines.push(format!("fairlead status --control {control}"));
+        lines.push(format!("{program} explain www.example.com A --subnet 10.1.2.0/24 --control {control}"));
+        lines.push(format!("{program} status --control {control}"));
         if let Some(admin) = self.node.admin_address() {
             lines.push(format!("curl http://{admin}/metrics"));
         }

@@ -107,6 +107,9 @@ impl Reloader {
 
     /// Loads and, when nothing is wrong, applies.
     async fn reload(&mut self, cause: &'static str) {
+        if let Some(watch) = &mut self.watch {
+            watch.mark_loaded();
+        }
         let outcome = match self.load().await {
             Ok((config, prepared)) => self.apply(config, prepared).await,
             Err(refusal) => Err(refusal),
@@ -155,7 +158,11 @@ impl Reloader {
             *known = agents;
             differs
         });
-        self.watch = config.watch.then(|| Watch::new(watched(&self.path, &config)));
+        let files = watched(&self.path, &config);
+        match &mut self.watch {
+            Some(watch) if config.watch => watch.refit(files),
+            watch => *watch = config.watch.then(|| Watch::new(files)),
+        }
         Ok(())
     }
 

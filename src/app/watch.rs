@@ -31,6 +31,25 @@ impl Watch {
         Self { files, loaded, pending: None }
     }
 
+    /// Takes what the files look like now as loaded: called before they are read, so that a change while they are read
+    /// is seen afterwards.
+    pub fn mark_loaded(&mut self) {
+        self.loaded = Stamp::of(&self.files);
+        self.pending = None;
+    }
+
+    /// Watches `files` from now on; those watched before keep what they were marked with.
+    pub fn refit(&mut self, files: Vec<PathBuf>) {
+        let mut loaded = Stamp::of(&files);
+        for (file, stamp) in files.iter().zip(&mut loaded.0) {
+            let before = self.files.iter().zip(&self.loaded.0).find(|(known, _)| *known == file);
+            if let Some((_, before)) = before {
+                *stamp = *before;
+            }
+        }
+        *self = Self { files, loaded, pending: None };
+    }
+
     /// Looks once. True when the files differ from what was loaded and have been still since the last look, so that
     /// an editor or a checkout in the middle of its work is not read; what was seen then counts as loaded.
     pub fn has_settled_change(&mut self) -> bool {
@@ -76,6 +95,23 @@ mod tests {
         assert!(!watch.has_settled_change(), "written again");
         assert!(watch.has_settled_change());
         assert!(!watch.has_settled_change(), "already told");
+    }
+
+    #[test]
+    fn a_change_while_the_files_are_read_is_seen_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (folder.path().join("a.yaml"), folder.path().join("b.yaml"));
+        fs::write(&old, "1").unwrap();
+        let mut watch = Watch::new(vec![old.clone()]);
+        fs::write(&old, "22").unwrap();
+        watch.mark_loaded();
+        fs::write(&new, "1").unwrap();
+        watch.refit(vec![old.clone(), new]);
+        assert!(!watch.has_settled_change() && !watch.has_settled_change(), "all was read");
+        watch.mark_loaded();
+        fs::write(&old, "333").unwrap();
+        watch.refit(vec![old]);
+        assert!(!watch.has_settled_change() && watch.has_settled_change(), "written while it was read");
     }
 
     #[test]

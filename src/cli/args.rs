@@ -61,7 +61,7 @@ pub(super) struct LogArgs {
     #[arg(long, value_name = "FILTER", env = "FAIRLEAD_LOG", default_value = "info")]
     pub(super) log: String,
     /// How a line looks
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     pub(super) log_format: Output,
 }
 
@@ -83,7 +83,7 @@ pub(super) struct CheckArgs {
     #[arg(long)]
     pub(super) agent: bool,
     /// How to print it
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     pub(super) output: Output,
 }
 
@@ -102,10 +102,10 @@ pub(super) struct ExplainArgs {
     #[arg(long, value_name = "PREFIX")]
     pub(super) subnet: Option<String>,
     /// Explain from these files instead of the running node; all health is unknown then
-    #[arg(short, long, value_name = "PATH", conflicts_with = "control")]
+    #[arg(short, long, value_name = "PATH")]
     pub(super) config: Option<PathBuf>,
     /// How to print it
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     pub(super) output: Output,
     #[command(flatten)]
     pub(super) control: ControlArgs,
@@ -140,7 +140,7 @@ pub(super) struct ObjectArgs {
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(super) duration: Option<Duration>,
     /// Why, for those who look at the status later
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(super) reason: String,
     #[command(flatten)]
     pub(super) control: ControlArgs,
@@ -167,7 +167,7 @@ pub(super) struct EnableArgs {
 #[derive(Args)]
 pub(super) struct StatusArgs {
     /// How to print it
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     pub(super) output: Output,
     #[command(flatten)]
     pub(super) control: ControlArgs,

@@ -20,7 +20,8 @@ pub(super) fn run(args: &DemoArgs) -> Result<(), String> {
     serve::run(async move {
         let demo = Demo::start(port, clock).await?;
         output::line("Two sites are up. In another terminal, try:\n");
-        for line in demo.things_to_try() {
+        let program = std::env::current_exe().map_or_else(|_| "fairlead".into(), |path| path.display().to_string());
+        for line in demo.things_to_try(&program) {
             output::line(format!("  {line}"));
         }
         output::line(format!("\nThe files it runs from: {}", demo.folder().display()));

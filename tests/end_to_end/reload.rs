@@ -6,7 +6,7 @@ use std::path::Path;
 use hickory_proto::rr::RecordType;
 use nix::sys::signal::Signal;
 
-use crate::process::{Process, ask, eventually, free_port, get, metric};
+use crate::process::{Backend, Process, ask, eventually, free_port, get, metric};
 
 const ZONE: &str = "'': {type: NS, value: ns1.example.com.}\nns1: {type: A, value: 127.0.0.1}\n";
 
@@ -75,6 +75,35 @@ fn no_query_is_lost_or_answered_in_part_while_reloads_follow_each_other() {
         assert_eq!(www(dns), answer(addresses[usize::from(turn % 2)]));
     }
     assert_eq!(node.stop(), Some(0));
+}
+
+#[test]
+fn a_wide_ip_that_a_reload_adds_is_answered_and_probed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (node, dns, admin) = serve(folder, false);
+    let backend = Backend::start(0);
+    let added = format!(
+        "datacenters: {{ newyork: {{}} }}\n\
+         monitors: {{ quick: {{ type: http, path: /, interval: 200ms, timeout: 150ms, rise: 1, fall: 1 }} }}\n\
+         servers: {{ ny-web: {{ datacenter: newyork, monitors: [quick], \
+         virtual_servers: {{ www: {{address: 127.0.0.1, port: {}}} }} }} }}\n\
+         pools: {{ web: {{ type: A, ttl: 7s, members: [ {{virtual_server: ny-web/www}} ] }} }}\n\
+         wide_ips: [ {{ name: app.example.com., type: A, pools: [web], when_all_down: nodata }} ]\n",
+        backend.port()
+    );
+    let before = fs::read_to_string(folder.join("fairlead.yaml")).unwrap();
+    fs::write(folder.join("fairlead.yaml"), format!("{before}{added}")).unwrap();
+    node.signal(Signal::SIGHUP);
+    let app = || ask(dns, "app.example.com.", RecordType::A);
+    eventually("the new name", || app() == ["app.example.com. 7 IN A 127.0.0.1"]);
+    let available = ["fairlead_virtual_server_availability", "ny-web", "\"available\""];
+    eventually("its first probe", || metric(admin, &available) == 1.0);
+    drop(backend);
+    eventually("no data", || app() == ["NoError"]);
+    fs::write(folder.join("fairlead.yaml"), before).unwrap();
+    node.signal(Signal::SIGHUP);
+    eventually("the name to be gone", || app() == ["NXDomain"]);
 }
 
 #[test]
