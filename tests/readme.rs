@@ -75,7 +75,9 @@ fn the_quick_start_prints_what_its_comments_say() {
 #[test]
 fn every_example_configuration_loads() {
     for path in ["examples/two-sites/fairlead.yaml", "topology", "zones/node.yaml"] {
-        fairlead::config::load(&project().join(path), 1).unwrap_or_else(|errors| panic!("{path}: {errors}"));
+        let loaded = fairlead::config::load(&project().join(path), 1);
+        let (_, warnings) = loaded.unwrap_or_else(|errors| panic!("{path}: {errors}"));
+        assert!(warnings.problems.is_empty(), "{path}: {:?}", warnings.problems);
     }
     for site in ["newyork", "london"] {
         let path = project().join(format!("examples/two-sites/agent-{site}.yaml"));

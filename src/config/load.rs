@@ -115,6 +115,16 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_shows_errors_as_they_are() {
+        let readme = include_str!("../../README.md");
+        let (_, shown) = readme.split_once("```text\nerror: ").expect("a block of errors");
+        let (shown, _) = shown.split_once("\n```").unwrap();
+        for error in shown.split("\nerror: ") {
+            assert!(include_str!("mistakes.txt").contains(error), "{error}");
+        }
+    }
+
+    #[test]
     fn an_error_shows_its_line() {
         let folder = folder(&[("fairlead.yaml", "node: ns1\nlisteners: [ {address: 192.0.2.1, port: 0x35} ]\n")]);
         let errors = super::load(&folder.path().join("fairlead.yaml"), 0).unwrap_err().to_string();
