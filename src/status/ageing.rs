@@ -33,12 +33,6 @@ impl Ageing {
             Freshness::Expired
         }
     }
-
-    /// The same, slowed down where a source reports so rarely that every report would be stale before the next one.
-    #[must_use]
-    pub fn for_interval(self, interval: Duration) -> Self {
-        Self { fresh: self.fresh.max(interval.saturating_mul(3)), stale: self.stale.max(interval.saturating_mul(10)) }
-    }
 }
 
 #[cfg(test)]
@@ -56,13 +50,5 @@ mod tests {
         check(16, Freshness::Stale);
         check(50, Freshness::Stale);
         check(51, Freshness::Expired);
-    }
-
-    #[test]
-    fn a_slow_source_ages_by_its_own_interval() {
-        let slow = AGEING.for_interval(Duration::from_secs(60));
-        assert_eq!(slow.fresh, Duration::from_secs(180));
-        assert_eq!(slow.stale, Duration::from_secs(600));
-        assert_eq!(AGEING.for_interval(Duration::from_secs(1)), AGEING);
     }
 }

@@ -161,13 +161,8 @@ mod tests {
 
     /// One server `lb` in datacenter `ny`, with the virtual servers `a` (agent only) and `m` (also monitored).
     fn watched() -> Watched {
-        let virtual_server = |name: &str, monitored| WatchedVirtualServer {
-            server: 0,
-            name: name.into(),
-            enabled: true,
-            monitored,
-            report_interval: None,
-        };
+        let virtual_server =
+            |name: &str, monitored| WatchedVirtualServer { server: 0, name: name.into(), enabled: true, monitored };
         Watched {
             servers: vec![WatchedServer {
                 name: "lb".into(),

@@ -131,7 +131,6 @@ mod tests {
                 name: "www".into(),
                 enabled: true,
                 monitored: true,
-                report_interval: None,
             }],
         };
         Table::new(watched, SETTINGS, Moment::default())

@@ -131,10 +131,7 @@ impl Table {
         let (enabled, disabled_reason) = self.enabled(server, watched);
         let around = Surroundings {
             now: self.now,
-            ageing: match watched.report_interval {
-                Some(interval) => self.settings.ageing.for_interval(interval),
-                None => self.settings.ageing,
-            },
+            ageing: self.settings.ageing,
             grace_until: self.started.after(self.settings.startup_grace),
             link_error: link.and_then(|link| link.state.as_ref().err()),
             has_source: watched.monitored || server.agent,

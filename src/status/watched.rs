@@ -1,7 +1,6 @@
 //! What a [`Table`](super::Table) keeps status of: the configured servers and virtual servers, by name.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The servers and virtual servers of one configuration; the caller's ids are the indices into these lists.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -38,6 +37,4 @@ pub struct WatchedVirtualServer {
     pub enabled: bool,
     /// Whether a monitor of this node watches it.
     pub monitored: bool,
-    /// The longest interval at which its sources report, where that is longer than the mesh's; slows its ageing down.
-    pub report_interval: Option<Duration>,
 }

@@ -24,7 +24,6 @@ impl Model {
             name: one.name.clone(),
             enabled: one.enabled,
             monitored: one.monitors > 0,
-            report_interval: None,
         };
         Watched {
             servers: self.servers.iter().map(server).collect(),

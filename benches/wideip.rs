@@ -1,0 +1,229 @@
+//! Wide IPs at size: what finding, deciding and publishing cost as names, members and methods grow. One line each.
+//!
+//! `cargo bench --bench wideip` measures; run by anything else it uses small worlds and only shows that it works.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and one that cannot go on fails")]
+
+use std::fs;
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fairlead::status::{Ageing, Availability, Changed, Fact, Measurements, Moment, Settings, Source, Table, Verdict};
+use fairlead::topology::{Condition, Match, Prefix, Record, Rules, Topology};
+use fairlead::wideip::{
+    Client, Datacenter, DatacenterId, Discovery, Member, MemberTarget, Memory, Model, OnUnknown, Pattern, Pool, PoolId,
+    PoolMethod, PoolReference, Server, ServerId, Tables, VirtualServer, VirtualServerId, WhenAllDown, WideIp,
+    WideIpMethod,
+};
+use fairlead::wire::{Name, NameKey, RecordType};
+
+const SEED: u64 = 7;
+
+/// One line of the result.
+struct Case {
+    wide_ips: usize,
+    members: usize,
+    method: PoolMethod,
+}
+
+const fn case(wide_ips: usize, members: usize, method: PoolMethod) -> Case {
+    Case { wide_ips, members, method }
+}
+
+const FULL: &[Case] = &[
+    case(10, 4, PoolMethod::RoundRobin),
+    case(1_000, 4, PoolMethod::RoundRobin),
+    case(100_000, 4, PoolMethod::RoundRobin),
+    case(100_000, 4, PoolMethod::Ratio),
+    case(1_000, 4, PoolMethod::Ratio),
+    case(1_000, 100, PoolMethod::Ratio),
+    case(1_000, 4, PoolMethod::GlobalAvailability),
+    case(1_000, 4, PoolMethod::StaticPersistence),
+    case(1_000, 100, PoolMethod::StaticPersistence),
+    case(1_000, 4, PoolMethod::LeastConnections),
+    case(1_000, 4, PoolMethod::Topology),
+    case(1_000, 100, PoolMethod::Topology),
+];
+const SMALL: &[Case] = &[case(10, 4, PoolMethod::Ratio), case(20, 10, PoolMethod::Topology)];
+
+/// Processor time of this thread: other work on the machine does not count.
+fn processor_time() -> Duration {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+}
+
+fn main() {
+    let is_full = std::env::args().any(|argument| argument == "--bench");
+    let (cases, rounds, publishes) = if is_full { (FULL, 2_000_000, 200) } else { (SMALL, 100, 3) };
+    for case in cases {
+        let start = processor_time();
+        let mut world = World::new(case);
+        let build = processor_time() - start;
+        let decide = world.decide(case, rounds);
+        let publish = world.publish(publishes);
+        println!(
+            "{:>7} wide IPs x {:>3} members, {:<20} build {:>6.1} ms, find and decide {decide:>6.0} ns, publish 5 flips {publish:>7.0} us",
+            case.wide_ips,
+            case.members,
+            case.method.to_string(),
+            build.as_secs_f64() * 1e3,
+        );
+    }
+}
+
+/// Wide IPs with a pool each, over at most a thousand servers with one virtual server each.
+struct World {
+    table: Table,
+    tables: Tables,
+    servers: u32,
+    clock: u64,
+}
+
+impl World {
+    fn new(case: &Case) -> Self {
+        let servers = u32::try_from(case.wide_ips.clamp(case.members, 1000)).unwrap();
+        let model = Arc::new(model(case, servers));
+        let ageing = Ageing { fresh: Duration::from_secs(15), stale: Duration::from_secs(50) };
+        let settings = Settings { ageing, startup_grace: Duration::ZERO };
+        let mut table = Table::new(model.watched(), settings, Moment::default());
+        for server in 0..servers {
+            table.apply(&report(server, Availability::Available, 1), Moment::from_millis(1));
+        }
+        let topology = Arc::new(topology());
+        let tables = Tables::build(model, topology, &table, SEED);
+        Self { table, tables, servers, clock: 1 }
+    }
+
+    /// Nanoseconds for reading a name, finding its wide IP, deciding, and looking at the RDATA.
+    fn decide(&self, case: &Case, rounds: u32) -> f64 {
+        let wire = |at: usize| format!("w{at}.example.com.").parse::<Name>().unwrap().as_wire().to_vec();
+        let names: Vec<Vec<u8>> = (0..case.wide_ips).map(wire).collect();
+        let client = |n: u32| Client { source: IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + n * 0x3f31)), subnet: None };
+        let clients: Vec<Client> = (0..256).map(client).collect();
+        let mut key = NameKey::new(&Name::root(), SEED);
+        let mut memory = Memory::new(1);
+        let mut draw = 1_u32;
+        let start = processor_time();
+        for client in clients.iter().cycle().take(usize::try_from(rounds).unwrap()) {
+            draw = draw.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            key.fill(&names[usize::try_from(draw >> 8).unwrap() % names.len()], SEED);
+            let id = self.tables.find(&key).unwrap().answering(RecordType::A).unwrap();
+            let decision = self.tables.decide(id, client, &mut memory, None);
+            black_box(self.tables.rdata(decision.pool.unwrap(), memory.picked()[0]));
+        }
+        (processor_time() - start).as_secs_f64() * 1e9 / f64::from(rounds)
+    }
+
+    /// Microseconds for taking five flips and refreshing the tables.
+    fn publish(&mut self, publishes: u32) -> f64 {
+        let start = processor_time();
+        let mut flips = (0..self.servers).cycle();
+        for round in 0..publishes {
+            self.clock += 1;
+            let is_down = (round * 5 / self.servers).is_multiple_of(2);
+            let state = if is_down { Availability::Offline } else { Availability::Available };
+            let mut changed = Changed::default();
+            for server in flips.by_ref().take(5) {
+                changed.merge(self.table.apply(&report(server, state, self.clock), Moment::from_millis(self.clock)));
+            }
+            self.tables = self.tables.refresh(&self.table, &changed);
+        }
+        (processor_time() - start).as_secs_f64() * 1e6 / f64::from(publishes)
+    }
+}
+
+fn report(server: u32, availability: Availability, at: u64) -> Fact {
+    let measurements = Measurements { connections: Some(u64::from(server % 17)), ..Measurements::default() };
+    Fact::Verdict {
+        server: format!("s{server}").into(),
+        virtual_server: "www".into(),
+        source: Source::Agent,
+        verdict: Verdict { availability, reason: "reported".into(), measurements },
+        at: Moment::from_millis(at),
+    }
+}
+
+/// A thousand prefixes that prefer one of two datacenters.
+fn topology() -> Topology {
+    let record = |n: u32| {
+        let prefix = Prefix { address: IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + (n << 12))), length: 20 };
+        let datacenter = if n.is_multiple_of(2) { "ny" } else { "london" };
+        Record {
+            client: Condition { negated: false, is: Match::Subnet(prefix) },
+            answer: Condition { negated: false, is: Match::Datacenter(datacenter.into()) },
+            score: 10,
+        }
+    };
+    let rules = Rules { records: (0..1000).map(record).collect(), ..Rules::default() };
+    Topology::compile(&rules, None, None).unwrap()
+}
+
+fn model(case: &Case, servers: u32) -> Model {
+    let datacenter = |name: &str| Datacenter { name: name.into(), enabled: true };
+    let server = |n: u32| Server {
+        name: format!("s{n}").into(),
+        datacenter: DatacenterId(n % 2),
+        enabled: true,
+        agent: Some(SocketAddr::from(([192, 0, 2, 1], 4353))),
+        discovery: Discovery::Disabled,
+    };
+    let virtual_server = |n: u32| VirtualServer {
+        name: "www".into(),
+        server: ServerId(n),
+        address: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + n)), 80)),
+        enabled: true,
+        monitors: 0,
+    };
+    let wide_ips = u32::try_from(case.wide_ips).unwrap();
+    Model {
+        datacenters: vec![datacenter("ny"), datacenter("london")],
+        servers: (0..servers).map(server).collect(),
+        virtual_servers: (0..servers).map(virtual_server).collect(),
+        pools: (0..wide_ips).map(|n| pool(n, case, servers)).collect(),
+        wide_ips: (0..wide_ips).map(wide_ip).collect(),
+    }
+}
+
+fn pool(n: u32, case: &Case, servers: u32) -> Pool {
+    let member = |m: u32| Member {
+        target: MemberTarget::VirtualServer(VirtualServerId((n * 7 + m * 13) % servers)),
+        ratio: u16::try_from(m + 1).unwrap(),
+        enabled: true,
+    };
+    Pool {
+        name: format!("p{n}").into(),
+        record_type: RecordType::A,
+        enabled: true,
+        ttl_seconds: 30,
+        preferred: case.method,
+        alternate: PoolMethod::RoundRobin,
+        fallback: PoolMethod::None,
+        fallback_ip: None,
+        max_answers: 1,
+        verify_member_availability: true,
+        respect_fallback_dependency: true,
+        on_unknown: OnUnknown::Hold,
+        min_members_up: 1,
+        members: (0..u32::try_from(case.members).unwrap()).map(member).collect(),
+    }
+}
+
+fn wide_ip(n: u32) -> WideIp {
+    WideIp {
+        name: Pattern::Exact(format!("w{n}.example.com.").parse().unwrap()),
+        aliases: Vec::new(),
+        record_type: RecordType::A,
+        enabled: true,
+        method: WideIpMethod::RoundRobin,
+        pools: vec![PoolReference { pool: PoolId(n), ratio: 1 }],
+        last_resort: None,
+        when_all_down: WhenAllDown::ServeAll,
+        negative_ttl_seconds: 5,
+        persist_cidr_ipv4: 32,
+        persist_cidr_ipv6: 128,
+        use_client_subnet: true,
+        allow_zero_scores: true,
+    }
+}
