@@ -71,5 +71,6 @@ fn echo_respond(
         truncated: false,
         silence: None,
         decision: None,
+        signature: None,
     }
 }

@@ -71,6 +71,7 @@ fn start_with(addresses: &[&str], udp_workers: usize, tcp: TcpLimits, respond: R
         metrics: Arc::clone(&metrics),
         new_worker: Arc::new(|| Worker::new(1)),
         started: std::time::Instant::now(),
+        unix_seconds: Arc::new(|| 1_800_000_000),
         respond,
     };
     let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
@@ -247,6 +248,7 @@ fn outcome(length: usize) -> Outcome {
         truncated: false,
         silence: None,
         decision: None,
+        signature: None,
     }
 }
 
@@ -317,6 +319,7 @@ fn an_address_in_use_is_refused_in_plain_words() {
         metrics,
         new_worker: Arc::new(|| Worker::new(1)),
         started,
+        unix_seconds: Arc::new(|| 1_800_000_000),
         respond: answer::respond,
     };
     let settings = Settings { addresses: vec![running.address()], udp_workers: 1, tcp: limits() };

@@ -41,6 +41,7 @@ pub fn snapshot(zone: Zone) -> Snapshot {
             ttl_seconds: 300,
             negative_ttl_seconds: 300,
         },
+        keys: Default::default(),
     };
     Snapshot::new(1, &[Arc::new(zone)], fairlead::wideip::Tables::empty(SEED), Arc::new(settings), SEED)
 }
@@ -53,6 +54,7 @@ pub fn start(address: &str, snapshot: Snapshot, respond: Respond) -> (Listeners,
         metrics: Arc::new(Metrics::new("bench", "bench")),
         new_worker: Arc::new(|| Worker::new(1)),
         started: Instant::now(),
+        unix_seconds: Arc::new(|| 1_800_000_000),
         respond,
     };
     let tcp = TcpLimits {

@@ -20,6 +20,7 @@ pub(super) fn settings(unmatched: Unmatched) -> Settings {
             ttl_seconds: 3600,
             negative_ttl_seconds: 30,
         },
+        keys: Default::default(),
     }
 }
 

@@ -15,10 +15,11 @@ mod outcome;
 mod resolve;
 mod respond;
 mod settings;
+mod signature;
 mod snapshot;
 mod worker;
 
-pub use outcome::{AnswerSource, Outcome, Transport};
+pub use outcome::{AnswerSource, Outcome, SignatureOutcome, Transport};
 pub use respond::respond;
 pub use settings::{Chaos, Settings, SyntheticZone, Unmatched};
 pub use snapshot::{Snapshot, prepare_zones};

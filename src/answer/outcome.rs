@@ -23,6 +23,23 @@ pub enum AnswerSource {
     None,
 }
 
+/// What a query's signature came to (RFC 8945 §5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SignatureOutcome {
+    /// A known key's owner sent it.
+    Good,
+    /// The TSIG record breaks its format.
+    Malformed,
+    /// The key is not known, or has another algorithm.
+    BadKey,
+    /// The MAC is wrong.
+    BadSignature,
+    /// It was signed at another time.
+    BadTime,
+    /// The MAC is shorter than the key allows.
+    BadTruncation,
+}
+
 /// What became of one packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
@@ -40,6 +57,8 @@ pub struct Outcome {
     pub silence: Option<Silence>,
     /// What a wide IP decided, if one did.
     pub decision: Option<Decision>,
+    /// What the query's signature came to, if it had one.
+    pub signature: Option<SignatureOutcome>,
 }
 
 impl Outcome {
@@ -52,6 +71,7 @@ impl Outcome {
             truncated: false,
             silence,
             decision: None,
+            signature: None,
         }
     }
 }

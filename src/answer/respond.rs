@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::chaos;
 use super::outcome::{AnswerSource, Outcome, Transport};
 use super::resolve::{Resolution, Resolver};
+use super::signature::Signature;
 use super::snapshot::Snapshot;
 use super::worker::Worker;
 use crate::wire::{Class, Ending, Opcode, Query, Rcode, RecordType, Refusal, Reply, Silence, UDP_PAYLOAD};
@@ -23,15 +24,21 @@ pub fn respond(
     if source.port() == 0 {
         return Outcome::silent(Some(Silence::SourcePortZero));
     }
-    let Worker { question, alias, suffixes, memory, room } = worker;
-    let (query, refused) = match Query::parse(packet, question, snapshot.seed) {
-        Ok(query) => (query, refusal(&query)),
-        Err(Refusal::Reply(rcode, query)) => (query, Some(rcode)),
+    let Worker { question, alias, suffixes, memory, room, unix_seconds } = worker;
+    let (query, signature, refused) = match Query::parse(packet, question, snapshot.seed) {
+        Ok(query) => {
+            let signature = Signature::of(packet, &query, &snapshot.settings.keys, *unix_seconds);
+            let refused = signature.refusal().or_else(|| refusal(&query));
+            (query, signature, refused)
+        }
+        Err(Refusal::Reply(rcode, query)) => (query, Signature::None, Some(rcode)),
         Err(Refusal::Silent(silence)) => return Outcome::silent(Some(silence)),
     };
+    let signature_outcome = signature.outcome();
     let nsid = snapshot.settings.chaos.id.as_ref().map(String::as_bytes);
     let limit = size_limit(&query, transport);
-    let mut reply = Reply::start(out, limit, packet, &query, question, suffixes, nsid.map_or(0, <[u8]>::len));
+    let room_for_reply = limit.saturating_sub(signature.octets());
+    let mut reply = Reply::start(out, room_for_reply, packet, &query, question, suffixes, nsid.map_or(0, <[u8]>::len));
     let start = reply.mark();
     let resolved = match refused {
         Some(rcode) => Ok(Resolution::refused(rcode)),
@@ -56,7 +63,9 @@ pub fn respond(
             scope: resolution.scope,
             nsid,
         };
-        reply.finish(&query, &ending)
+        let length = reply.finish(&query, &ending);
+        let limit = limit.min(out.len());
+        signature.append(out.get_mut(..limit).unwrap_or_default(), length, *unix_seconds)
     };
     let asked = query.question_end > crate::wire::HEADER_LENGTH;
     Outcome {
@@ -67,6 +76,7 @@ pub fn respond(
         truncated,
         silence: None,
         decision: resolution.decision,
+        signature: signature_outcome,
     }
 }
 

@@ -1,6 +1,8 @@
 //! What can be set of answers that come from no configured record.
 
-use crate::wire::Name;
+use std::sync::Arc;
+
+use crate::wire::{Keys, Name};
 
 /// Settings of the answer path.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,6 +13,8 @@ pub struct Settings {
     pub chaos: Chaos,
     /// SOA and NS where there is no zone to take them from.
     pub synthetic_zone: SyntheticZone,
+    /// The keys that queries may be signed with.
+    pub keys: Arc<Keys>,
 }
 
 /// What becomes of a name under no zone and no wide IP.

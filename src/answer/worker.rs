@@ -13,6 +13,8 @@ pub struct Worker {
     /// Cursors and random source of decisions.
     pub(super) memory: Memory,
     pub(super) room: Room,
+    /// The wall clock, in seconds since 1970, for signatures.
+    pub(super) unix_seconds: u64,
 }
 
 /// Room to work in, overwritten by every query.
@@ -33,7 +35,14 @@ impl Worker {
             alias: NameKey::root(0),
             suffixes: Suffixes::new(),
             memory: Memory::new(seed),
+            unix_seconds: 0,
             room: Room { target: [0; MAX_NAME_LENGTH], scratch: NameKey::root(0), additional: NameKey::root(0) },
         }
+    }
+
+    /// Tells the wall clock's time, in seconds since 1970; signatures of queries that follow are checked by it. Until
+    /// it is told, all of them are too far off.
+    pub const fn tell_time(&mut self, unix_seconds: u64) {
+        self.unix_seconds = unix_seconds;
     }
 }

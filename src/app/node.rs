@@ -159,6 +159,7 @@ fn service(snapshot: &Arc<ArcSwap<Snapshot>>, metrics: &Arc<Metrics>, clock: Clo
         // Draws share load and need not be secret, so a system without randomness may repeat them.
         new_worker: Arc::new(|| Worker::new(getrandom::u64().unwrap_or(0))),
         started: clock.started(),
+        unix_seconds: Arc::new(move || clock.wall_millis() / 1000),
         respond: answer::respond,
     }
 }

@@ -60,7 +60,7 @@ impl Prepared {
             monitors: std::mem::take(&mut config.monitors),
             status: status::Settings { ageing: config.ageing, startup_grace: STARTUP_GRACE },
             zones,
-            answer: Arc::new(answer::Settings { unmatched, chaos, synthetic_zone }),
+            answer: Arc::new(answer::Settings { unmatched, chaos, synthetic_zone, keys: Arc::clone(&config.keys) }),
             topology: Arc::new(topology),
             agents: config.mesh.as_ref().map(|mesh| mesh.agents.clone()).unwrap_or_default(),
             ready_timeout: config.ready_timeout,

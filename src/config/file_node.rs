@@ -11,7 +11,7 @@ use super::collections::{List, Named, OneOrMore};
 use super::values::{Seconds, Written};
 use crate::wire::Name;
 
-use super::file::{Condition, Datacenter, Monitor, Pool, Record, Server, TopologyMatch, WideIp};
+use super::file::{Condition, Datacenter, Key, Monitor, Pool, Record, Server, TopologyMatch, WideIp};
 
 /// The configuration of a Fairlead DNS node (`fairlead serve`).
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -40,6 +40,9 @@ pub(crate) struct Node {
     pub(crate) synthetic_zone: Option<SyntheticZone>,
     /// The answers in class CHAOS; refused where none is given.
     pub(crate) chaos: Option<Chaos>,
+    /// Shared secrets that sign queries, updates and transfers (TSIG, RFC 8945), by the name both sides use.
+    #[serde(default)]
+    pub(crate) keys: Named<Key>,
     /// MaxMind databases that tell where an address is.
     pub(crate) geoip: Option<GeoIp>,
     /// Named sets of conditions: a client matches when any positive one does and no negated one is broken.

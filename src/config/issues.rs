@@ -149,6 +149,7 @@ fn render(mut issues: Vec<Issue>, sources: &Sources) -> Vec<Problem> {
 
 fn problem(issue: Issue, sources: &Sources, lines: &[&str]) -> Problem {
     let Issue { position, path, message, suggestion } = issue;
+    let is_secret = path.starts_with("keys");
     let position = clamp(position, lines);
     Problem {
         file: sources.path(position.file).to_path_buf(),
@@ -157,7 +158,10 @@ fn problem(issue: Issue, sources: &Sources, lines: &[&str]) -> Problem {
         path,
         message,
         suggestion,
-        snippet: line_of(position, lines).map(|line| snippet(position, line)),
+        // Lines about keys hold secrets, and messages go to logs.
+        snippet: line_of(position, lines)
+            .filter(|line| !is_secret && !line.contains("secret"))
+            .map(|line| snippet(position, line)),
     }
 }
 

@@ -87,6 +87,12 @@ pub(crate) const ZONE_FILE_BYTES_MAX: u64 = 1 << 30;
 pub(crate) const PEM_FILE_BYTES_MAX: u64 = 1 << 20;
 /// The largest location database, in bytes; the largest on sale are about a tenth of it.
 pub(crate) const GEOIP_FILE_BYTES_MAX: u64 = 4 << 30;
+/// The largest file with a TSIG secret, in bytes.
+pub(crate) const KEY_FILE_BYTES_MAX: u64 = 64 << 10;
+/// The longest name of a TSIG key, in octets on the wire: it must fit a reply of 512 octets beside a long question.
+pub(crate) const KEY_NAME_OCTETS_MAX: usize = 64;
+/// Octets that a TSIG secret should have at least.
+pub(crate) const KEY_SECRET_OCTETS_ADVISED: usize = 16;
 /// The longest name of a configured object, in characters: it stands in certificates, labels and logs.
 pub(crate) const OBJECT_NAME_LENGTH_MAX: usize = 63;
 

@@ -14,7 +14,9 @@ mod file_monitor;
 mod file_node;
 mod file_steering;
 mod file_topology;
+mod file_transfer;
 mod issues;
+mod keys;
 mod limits;
 mod load;
 mod monitors;
@@ -47,6 +49,7 @@ use std::time::Duration;
 pub use crate::answer::{Chaos, SyntheticZone, Unmatched};
 use crate::monitor::Monitor;
 use crate::wideip::{Ageing, Model, VirtualServerId};
+use crate::wire::Keys;
 use crate::{listener, mesh, zone};
 
 /// A DNS node's configuration with every reference resolved and every range checked.
@@ -72,6 +75,8 @@ pub struct Config {
     pub synthetic_zone: SyntheticZone,
     /// The answers in class CHAOS.
     pub chaos: Chaos,
+    /// The TSIG keys.
+    pub keys: Arc<Keys>,
     /// Topology records and regions.
     pub topology: crate::topology::Rules,
     /// The location databases, read into memory.

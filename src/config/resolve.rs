@@ -20,7 +20,7 @@ use super::sources::{Reader, show_io};
 use super::steering::Steering;
 use super::topology;
 use super::values::Written;
-use super::{Chaos, Config, GeoDatabases, LISTEN_DEFAULT, SyntheticZone, Unmatched, wide_ips, zones};
+use super::{Chaos, Config, GeoDatabases, LISTEN_DEFAULT, SyntheticZone, Unmatched, keys, wide_ips, zones};
 
 /// Checks everything below `root`; what is wrong goes to the reader's issues, and a value is made all the same.
 pub(crate) fn resolve(written: &file::Node, root: &Place<'_>, reader: &Reader<'_>, seed: u64) -> Config {
@@ -56,6 +56,7 @@ pub(crate) fn resolve(written: &file::Node, root: &Place<'_>, reader: &Reader<'_
             .chaos
             .as_ref()
             .map_or_else(Chaos::default, |chaos| Chaos { version: chaos.version.clone(), id: chaos.id.clone() }),
+        keys: Arc::new(keys::resolve(&written.keys, &root.field("keys"), reader)),
         topology,
         geoip: geoip(written, root, reader),
         model,

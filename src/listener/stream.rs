@@ -237,6 +237,7 @@ impl Stream {
     fn answer_some(&mut self, input: &[u8]) -> Result<(usize, usize), CloseReason> {
         let mut thread = self.thread.borrow_mut();
         let Thread { responder, output, .. } = &mut *thread;
+        responder.tell_time();
         let (snapshot, now) = (responder.snapshot(), responder.now());
         let (mut consumed, mut answered) = (0, 0);
         while let Some((message, rest)) = next_message(input.get(consumed..).unwrap_or_default()) {

@@ -199,6 +199,7 @@ impl<'a, F: Family> Loop<'a, F> {
             [IoSliceMut::new(buffer.get_mut(..PACKET).unwrap_or_default())]
         });
         let received = recvmmsg(self.socket.as_raw_fd(), headers, slices.iter_mut(), flags, None)?;
+        self.responder.tell_time();
         let (snapshot, now) = (self.responder.snapshot(), self.responder.now());
         let mut start = 0;
         for message in received {

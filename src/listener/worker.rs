@@ -8,8 +8,10 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, Guard};
 use tracing::error;
 
-use crate::answer::{AnswerSource, Outcome, Snapshot, Transport, Worker};
-use crate::metrics::{Answered, DecisionCounters, DropReason, Metrics, Protocol, QueryCounters, Site, Source};
+use crate::answer::{AnswerSource, Outcome, SignatureOutcome, Snapshot, Transport, Worker};
+use crate::metrics::{
+    Answered, DecisionCounters, DropReason, Metrics, Protocol, QueryCounters, Signature, Site, Source,
+};
 use crate::status::Moment;
 use crate::wire::{Rcode, Silence};
 
@@ -27,6 +29,8 @@ pub struct Service {
     pub new_worker: Arc<dyn Fn() -> Worker + Send + Sync>,
     /// Where the process's clock started; every [`Moment`] counts from here.
     pub started: Instant,
+    /// The wall clock, in seconds since 1970; read once per batch, for signatures.
+    pub unix_seconds: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// Answers one packet.
     pub respond: Respond,
 }
@@ -79,6 +83,11 @@ impl Responder {
         Moment::from_millis(u64::try_from(self.service.started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
+    /// Tells the worker the wall clock's time; once per batch.
+    pub(super) fn tell_time(&mut self) {
+        self.worker.tell_time((self.service.unix_seconds)());
+    }
+
     /// What answers depend on now; loaded once per batch and let go before waiting, so that none is kept for long.
     pub(super) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
         self.service.snapshot.load()
@@ -100,6 +109,9 @@ impl Responder {
         if let Ok(Outcome { decision: Some(decision), .. }) = &outcome {
             self.decisions.follow(snapshot.decisions());
             self.decisions.record(usize::try_from(decision.pair).unwrap_or(usize::MAX), decision.outcome());
+        }
+        if let Ok(Outcome { signature: Some(signature), .. }) = &outcome {
+            self.service.metrics.signed_query(counted(*signature));
         }
         match outcome {
             Ok(outcome) if outcome.length > 0 => {
@@ -169,6 +181,17 @@ fn answered(outcome: &Outcome) -> Answered {
         },
         length: outcome.length,
         truncated: outcome.truncated,
+    }
+}
+
+const fn counted(signature: SignatureOutcome) -> Signature {
+    match signature {
+        SignatureOutcome::Good => Signature::Good,
+        SignatureOutcome::Malformed => Signature::Malformed,
+        SignatureOutcome::BadKey => Signature::BadKey,
+        SignatureOutcome::BadSignature => Signature::BadSignature,
+        SignatureOutcome::BadTime => Signature::BadTime,
+        SignatureOutcome::BadTruncation => Signature::BadTruncation,
     }
 }
 

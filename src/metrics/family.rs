@@ -40,6 +40,8 @@ pub(super) const TRUNCATED: Family =
     counter("fairlead_truncated_replies_total", &["protocol"], "Replies cut to fit, with TC set.");
 pub(super) const DROPPED: Family =
     counter("fairlead_dropped_packets_total", &["protocol", "reason"], "Packets that got no reply, and why.");
+pub(super) const SIGNED_QUERIES: Family =
+    counter("fairlead_tsig_queries_total", &["result"], "Queries with a TSIG record, by what its check came to.");
 pub(super) const DECISIONS: Family = counter(
     "fairlead_decisions_total",
     &["wide_ip", "pool", "outcome"],

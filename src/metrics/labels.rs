@@ -117,6 +117,41 @@ pub(super) const fn rcode_class(rcode: Rcode) -> usize {
     }
 }
 
+/// What the TSIG record of a query came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Signature {
+    /// A known key's owner sent it.
+    Good,
+    /// The record breaks its format.
+    Malformed,
+    /// The key is not known, or has another algorithm.
+    BadKey,
+    /// The MAC is wrong.
+    BadSignature,
+    /// It was signed at another time.
+    BadTime,
+    /// The MAC is shorter than the key allows.
+    BadTruncation,
+}
+
+impl Signature {
+    /// Every value.
+    pub const ALL: [Self; 6] =
+        [Self::Good, Self::Malformed, Self::BadKey, Self::BadSignature, Self::BadTime, Self::BadTruncation];
+
+    /// The label's text: TSIG's own words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Malformed => "formerr",
+            Self::BadKey => "badkey",
+            Self::BadSignature => "badsig",
+            Self::BadTime => "badtime",
+            Self::BadTruncation => "badtrunc",
+        }
+    }
+}
+
 /// Why a packet got no reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DropReason {

@@ -14,7 +14,7 @@ mod registry;
 mod scrape;
 
 pub use decisions::{DecisionCounters, DecisionLayout};
-pub use labels::{CloseReason, ConnectionState, DropReason, Limit, Protocol, Reload, Site, Source};
+pub use labels::{CloseReason, ConnectionState, DropReason, Limit, Protocol, Reload, Signature, Site, Source};
 pub use queries::{Answered, QueryCounters};
 pub use registry::{Metrics, Reader};
 pub use scrape::{KernelUdp, PeerTraffic, Scrape, Session};

@@ -8,7 +8,7 @@ use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, 
 
 use super::decisions::{DecisionCollector, DecisionCounters};
 use super::family::{self, Family};
-use super::labels::{CloseReason, ConnectionState, Limit, Protocol, Reload, Site};
+use super::labels::{CloseReason, ConnectionState, Limit, Protocol, Reload, Signature, Site};
 use super::queries::{QueryCollector, QueryCounters};
 use super::scrape::Scrape;
 use crate::status::ObjectKind;
@@ -24,6 +24,7 @@ pub struct Metrics {
     readers: Arc<Readers>,
     panics: IntCounterVec,
     limit_hits: IntCounterVec,
+    signed_queries: IntCounterVec,
     tcp_connections: IntGaugeVec,
     tcp_closed: IntCounterVec,
     reloads: IntCounterVec,
@@ -47,6 +48,7 @@ impl Metrics {
         Self {
             panics: counters(&registry, &family::PANICS, &Site::ALL.map(Site::as_str)),
             limit_hits: counters(&registry, &family::LIMIT_HITS, &Limit::ALL.map(Limit::as_str)),
+            signed_queries: counters(&registry, &family::SIGNED_QUERIES, &Signature::ALL.map(Signature::as_str)),
             tcp_connections: gauges(
                 &registry,
                 &family::TCP_CONNECTIONS,
@@ -91,6 +93,11 @@ impl Metrics {
     /// Counts a limit that refused, closed or dropped something.
     pub fn limit_hit(&self, limit: Limit) {
         self.limit_hits.with_label_values(&[limit.as_str()]).inc();
+    }
+
+    /// Counts a query with a TSIG record.
+    pub fn signed_query(&self, signature: Signature) {
+        self.signed_queries.with_label_values(&[signature.as_str()]).inc();
     }
 
     /// The number of TCP connections in a state, for the listener to move.

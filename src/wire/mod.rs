@@ -13,6 +13,8 @@ mod map;
 mod name;
 mod query;
 mod reply;
+pub mod tsig;
+mod tsig_key;
 mod types;
 
 pub use edns::{ClientSubnet, Edns, option};
@@ -21,4 +23,5 @@ pub use map::NameMap;
 pub use name::{MAX_NAME_LENGTH, Name, NameError};
 pub use query::{HEADER_LENGTH, Query, Refusal, Silence};
 pub use reply::{Ending, Full, Mark, Owner, Reply, Section, Suffixes, UDP_PAYLOAD};
+pub use tsig_key::{Algorithm, Key, Keys, Mac};
 pub use types::{Class, Opcode, ParseTypeError, Rcode, RecordType};

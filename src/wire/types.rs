@@ -129,6 +129,11 @@ rcodes! {
     NOTZONE 10  BADVERS 16  BADKEY 17  BADTIME 18  BADTRUNC 22  BADCOOKIE 23
 }
 
+impl Rcode {
+    /// TSIG's `BADSIG`, which shares its number with BADVERS and stands in TSIG records only (RFC 8945 §3).
+    pub const BADSIG: Self = Self::BADVERS;
+}
+
 impl fmt::Display for Rcode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match Self::NAMED.binary_search_by_key(self, |(number, _)| *number) {

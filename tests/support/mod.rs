@@ -1,7 +1,10 @@
 //! Helpers that integration tests share.
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses the helpers it needs")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up shall fail")]
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
+
+pub(crate) mod server;
 
 use std::path::{Path, PathBuf};
 
