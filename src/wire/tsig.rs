@@ -158,7 +158,7 @@ pub fn check<'p>(packet: &'p [u8], at: usize, keys: &Keys, now: u64) -> Check<'p
         request.digest_variables(key, &mut digest);
         Some(digest)
     });
-    if !digest.is_some_and(|digest| digest.is_started_by(request.mac)) {
+    if !digest.is_some_and(|digest| digest.accepts(request.mac)) {
         return failed(Rcode::BADSIG, None);
     }
     let signer = Signer { key: Arc::clone(key), prior: Mac::new(request.mac), is_first: true };
@@ -353,7 +353,7 @@ impl Verifier {
         } else {
             record.digest_timers(&mut digest);
         }
-        if !digest.is_started_by(record.mac) {
+        if !digest.accepts(record.mac) {
             return Err(VerifyError::WrongMac);
         }
         if error != Rcode::NOERROR {

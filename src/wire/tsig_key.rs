@@ -233,7 +233,7 @@ impl Digest {
     }
 
     /// Whether `mac` is the start of the MAC, found in a time that does not tell where they differ.
-    pub(super) fn is_started_by(self, mac: &[u8]) -> bool {
+    pub(super) fn accepts(self, mac: &[u8]) -> bool {
         each!(self, state => state.verify_truncated_left(mac).is_ok())
     }
 }
@@ -253,8 +253,8 @@ mod tests {
             let mac = digest.clone().finish();
             assert_eq!(mac.as_slice().len(), algorithm.mac_octets());
             assert_eq!(mac.as_slice()[..4], start, "{algorithm}");
-            assert!(digest.clone().is_started_by(&mac.as_slice()[..10]));
-            assert!(!digest.is_started_by(&[0; 10]));
+            assert!(digest.clone().accepts(&mac.as_slice()[..10]));
+            assert!(!digest.accepts(&[0; 10]));
         };
         check(Algorithm::HmacSha1, [0xef, 0xfc, 0xdf, 0x6a]);
         check(Algorithm::HmacSha224, [0xa3, 0x0e, 0x01, 0x09]);
