@@ -90,7 +90,12 @@ pub(super) fn prepared(model: Model) -> Prepared {
         ttl_seconds: 300,
         negative_ttl_seconds: 30,
     };
-    let answer = answer::Settings { unmatched: Unmatched::NxDomain, chaos: Chaos::default(), synthetic_zone };
+    let answer = answer::Settings {
+        unmatched: Unmatched::NxDomain,
+        chaos: Chaos::default(),
+        synthetic_zone,
+        keys: Default::default(),
+    };
     Prepared {
         node: "ns1".into(),
         model,

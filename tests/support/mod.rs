@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses the helpers it needs")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up shall fail")]
+#![allow(clippy::disallowed_methods, reason = "waiting for other programs takes real time")]
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 pub(crate) mod server;
