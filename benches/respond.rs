@@ -33,6 +33,7 @@ fn snapshot(names: usize) -> Snapshot {
             ttl_seconds: 300,
             negative_ttl_seconds: 30,
         },
+        keys: Default::default(),
     };
     Snapshot::new(1, &[Arc::new(data::zone(names, SEED))], Tables::empty(SEED), Arc::new(settings), SEED)
 }
