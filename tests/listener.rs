@@ -41,6 +41,7 @@ fn snapshot() -> Snapshot {
             ttl_seconds: 60,
             negative_ttl_seconds: 30,
         },
+        keys: Default::default(),
     };
     Snapshot::new(1, &[Arc::new(zone.finish())], Tables::empty(1), Arc::new(settings), 1)
 }
