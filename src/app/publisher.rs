@@ -81,6 +81,9 @@ pub(super) struct Publisher {
     saves: mpsc::Sender<Save>,
     /// What was kept last.
     saved: Option<Remembered>,
+    /// Snapshots that workers may still be reading. The last one to let go of a snapshot frees it, a million records
+    /// perhaps, and that shall never be a worker in the middle of a batch.
+    replaced: Vec<Arc<Snapshot>>,
     /// Whether a verdict flipped since.
     has_flipped: bool,
     metrics: Arc<Metrics>,
@@ -97,7 +100,7 @@ impl Publisher {
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
-        Self { board, snapshot, schedule, saves, saved: None, has_flipped: false, metrics, clock }
+        Self { board, snapshot, schedule, saves, saved: None, replaced: Vec::new(), has_flipped: false, metrics, clock }
     }
 
     /// Publishes until the drain begins, then keeps what is known.
@@ -174,8 +177,9 @@ impl Publisher {
         }
     }
 
-    /// Stores the next snapshot, tells what changed.
+    /// Stores the next snapshot, tells what changed. Called at least once per ageing period, so none is kept for longer.
     fn publish(&mut self) {
+        self.replaced.retain(|old| Arc::strong_count(old) > 1);
         let Some(settled) = self.board.settle(self.clock.now()) else { return };
         for flip in &settled.flips {
             self.tell(flip);
@@ -188,7 +192,7 @@ impl Publisher {
             error!(generation, "a snapshot older than the one in use was dropped");
             return;
         }
-        self.snapshot.store(Arc::new(settled.snapshot));
+        self.replaced.push(self.snapshot.swap(Arc::new(settled.snapshot)));
         self.metrics.set_generation(generation);
     }
 
