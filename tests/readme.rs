@@ -67,7 +67,7 @@ fn the_quick_start_prints_what_its_comments_say() {
     };
     assert!(of("./start").ends_with("ready: dig @127.0.0.1 -p 5300 www.example.com"));
     assert!(of("fairlead status").contains("0 of 2 members up in backend web"));
-    assert!(of("fairlead explain").contains("source  wide IP"));
+    assert!(of("fairlead explain").contains("wide IP    www.example.com./A"), "{}", of("fairlead explain"));
     assert!(of("fairlead mesh status").contains("certificate ends in 89 days"));
     assert!(of("curl").contains("wide_ip=\"www.example.com./A\""), "{}", of("curl"));
 }

@@ -20,14 +20,8 @@ pub(super) fn answer(
         _ => None,
     };
     let wanted = matches!(query.record_type, RecordType::TXT | RecordType::ANY);
-    let refused = Resolution {
-        rcode: Rcode::REFUSED,
-        source: AnswerSource::None,
-        authoritative: false,
-        scope: 0,
-        silent: false,
-        decision: None,
-    };
+    let refused =
+        Resolution { rcode: Rcode::REFUSED, source: AnswerSource::None, authoritative: false, scope: 0, silent: false };
     let Some(text) = text.filter(|_| wanted) else { return Ok(refused) };
     let mut rdata = [0; 256];
     let length = text.len().min(255);

@@ -25,8 +25,6 @@ pub(super) struct Resolution {
     pub(super) scope: u8,
     /// Whether no reply is sent.
     pub(super) silent: bool,
-    /// The last decision of a wide IP.
-    pub(super) decision: Option<Decision>,
 }
 
 /// One query being answered.
@@ -38,6 +36,8 @@ pub(super) struct Resolver<'s, 'w> {
     pub(super) source: IpAddr,
     pub(super) memory: &'w mut Memory,
     pub(super) room: &'w mut Room,
+    /// The last decision of a wide IP.
+    pub(super) decision: Option<Decision>,
 }
 
 /// What one name came to.
@@ -73,38 +73,44 @@ impl<'s> Resolver<'s, '_> {
     ///
     /// # Errors
     /// The resolution so far, when the reply is full.
-    pub(super) fn resolve(mut self, reply: &mut Reply<'_>, alias: &mut NameKey) -> Result<Resolution, Resolution> {
-        let mut resolution = Resolution {
+    pub(super) fn resolve(&mut self, reply: &mut Reply<'_>, alias: &mut NameKey) -> Result<Resolution, Resolution> {
+        let resolution = Resolution {
             rcode: Rcode::NOERROR,
             source: AnswerSource::None,
             // RFC 1034 §3.6.2 lets a class of ANY match, but the answer speaks for no class then.
             authoritative: self.query.class == Class::IN,
             scope: 0,
             silent: false,
-            decision: None,
         };
-        let mut seen = [0; CHAIN_MAX + 1];
-        let mut at = None;
-        for slot in 0..=CHAIN_MAX {
-            let current = match at {
-                None => Current { key: self.question, owner: Owner::QUESTION, is_first: true },
-                Some(at) => Current { key: &*alias, owner: Owner::At(at), is_first: false },
-            };
+        let first = Current { key: self.question, owner: Owner::QUESTION, is_first: true };
+        match self.step(reply, first, resolution).map_err(|Full| resolution)? {
+            Step::End(end) => Ok(end),
+            Step::Follow(resolution, at) => self.chase(reply, alias, resolution, at),
+        }
+    }
+
+    /// Follows a chain of aliases from the first one's target, which is written at `at`.
+    fn chase(
+        &mut self,
+        reply: &mut Reply<'_>,
+        alias: &mut NameKey,
+        mut resolution: Resolution,
+        mut at: u16,
+    ) -> Result<Resolution, Resolution> {
+        let mut seen = [self.question.hash(0); CHAIN_MAX + 1];
+        for slot in 1..=CHAIN_MAX {
+            alias.fill(&self.room.target, self.snapshot.seed);
             // A chain that comes back to a name it has been at never ends.
-            let hash = current.key.hash(0);
-            if seen.iter().take(slot).any(|other| *other == hash) {
+            if seen.iter().take(slot).any(|other| *other == alias.hash(0)) {
                 return Ok(Resolution { rcode: Rcode::SERVFAIL, ..resolution });
             }
             if let Some(slot) = seen.get_mut(slot) {
-                *slot = hash;
+                *slot = alias.hash(0);
             }
+            let current = Current { key: alias, owner: Owner::At(at), is_first: false };
             match self.step(reply, current, resolution).map_err(|Full| resolution)? {
                 Step::End(end) => return Ok(end),
-                Step::Follow(so_far, offset) => {
-                    resolution = so_far;
-                    at = Some(offset);
-                    alias.fill(&self.room.target, self.snapshot.seed);
-                }
+                Step::Follow(so_far, next) => (resolution, at) = (so_far, next),
             }
         }
         Ok(resolution)
@@ -146,7 +152,7 @@ impl<'s> Resolver<'s, '_> {
         let client = Client { source: self.source.to_canonical(), subnet };
         let tables = &self.snapshot.wide_ips;
         let decision = tables.decide(id, &client, self.memory, None);
-        resolution.decision = Some(decision);
+        self.decision = Some(decision);
         if subnet.is_some() {
             resolution.scope = resolution.scope.max(decision.scope);
         }
@@ -229,7 +235,7 @@ impl<'s> Resolver<'s, '_> {
         is_steered: bool,
         mut resolution: Resolution,
     ) -> Result<Step, Full> {
-        if current.is_first && resolution.decision.is_none() {
+        if current.is_first && self.decision.is_none() {
             resolution.source = AnswerSource::Zone;
         }
         match zone.lookup(current.key, self.query.record_type) {

@@ -40,11 +40,16 @@ pub fn respond(
     let room_for_reply = limit.saturating_sub(signature.octets());
     let mut reply = Reply::start(out, room_for_reply, packet, &query, question, suffixes, nsid.map_or(0, <[u8]>::len));
     let start = reply.mark();
+    let mut decision = None;
     let resolved = match refused {
         Some(rcode) => Ok(Resolution::refused(rcode)),
         None if query.class == Class::CH => chaos::answer(&mut reply, question, &query, &snapshot.settings.chaos, room),
         None => {
-            Resolver { snapshot, query: &query, question, source: source.ip(), memory, room }.resolve(&mut reply, alias)
+            let mut resolver =
+                Resolver { snapshot, query: &query, question, source: source.ip(), memory, room, decision: None };
+            let resolved = resolver.resolve(&mut reply, alias);
+            decision = resolver.decision;
+            resolved
         }
     };
     let truncated = resolved.is_err();
@@ -75,7 +80,7 @@ pub fn respond(
         source: resolution.source,
         truncated,
         silence: None,
-        decision: resolution.decision,
+        decision,
         signature: signature_outcome,
     }
 }
@@ -112,7 +117,7 @@ fn size_limit(query: &Query, transport: Transport) -> usize {
 
 impl Resolution {
     const fn refused(rcode: Rcode) -> Self {
-        Self { rcode, source: AnswerSource::None, authoritative: false, scope: 0, silent: false, decision: None }
+        Self { rcode, source: AnswerSource::None, authoritative: false, scope: 0, silent: false }
     }
 }
 

@@ -5,13 +5,17 @@ use super::name::{MAX_NAME_LENGTH, Name};
 /// The most labels a name of 255 octets can have, the root not counted.
 const MAX_LABELS: usize = 127;
 
+/// Octets kept for a name: whole words, and one more behind the longest name.
+const ROOM: usize = 264;
+
 /// A lower-case name with the offset of each label and the hash of each suffix, held without allocation.
 ///
 /// The suffix at label `0` is the name itself; the suffix at label `label_count()` is the root. Two names have equal
 /// suffix hashes where their suffixes are equal, under one `seed`; unequal suffixes may collide, so compare octets too.
 #[derive(Clone)]
 pub struct NameKey {
-    octets: [u8; MAX_NAME_LENGTH],
+    /// The name, and zeros or what an earlier name left behind it: room to read eight octets at any place of a name.
+    octets: [u8; ROOM],
     length: u8,
     labels: u8,
     offsets: [u8; MAX_LABELS + 1],
@@ -21,13 +25,7 @@ pub struct NameKey {
 impl NameKey {
     /// The root; made once per worker and filled anew for each question.
     pub const fn root(seed: u64) -> Self {
-        Self {
-            octets: [0; MAX_NAME_LENGTH],
-            length: 1,
-            labels: 0,
-            offsets: [0; MAX_LABELS + 1],
-            hashes: [seed; MAX_LABELS + 1],
-        }
+        Self { octets: [0; ROOM], length: 1, labels: 0, offsets: [0; MAX_LABELS + 1], hashes: [seed; MAX_LABELS + 1] }
     }
 
     /// Prepares a name of ours.
@@ -44,20 +42,47 @@ impl NameKey {
         let Some((length, labels)) = self.find_labels(wire) else { return false };
         let (Some(from), Some(to)) = (wire.get(..length), self.octets.get_mut(..length)) else { return false };
         to.copy_from_slice(from);
-        to.make_ascii_lowercase();
+        // Length octets are at most 63, below every upper-case letter, so the whole form can be folded word by word.
+        for at in (0..length).step_by(8) {
+            let folded = lowercase(self.word(at));
+            if let Some(place) = self.octets.get_mut(at..at + 8) {
+                place.copy_from_slice(&folded.to_le_bytes());
+            }
+        }
         self.length = u8::try_from(length).unwrap_or(u8::MAX);
         self.labels = u8::try_from(labels).unwrap_or(u8::MAX);
         let mut hash = seed;
         if let Some(slot) = self.hashes.get_mut(labels) {
             *slot = hash;
         }
+        let mut end = length - 1;
         for label in (0..labels).rev() {
-            hash = hash_label(hash, self.label(label));
+            let start = self.offset(label);
+            hash = self.hash_label(hash, start, end);
             if let Some(slot) = self.hashes.get_mut(label) {
                 *slot = hash;
             }
+            end = start;
         }
         true
+    }
+
+    /// Eight octets from `at` on.
+    #[inline]
+    fn word(&self, at: usize) -> u64 {
+        self.octets.get(at..at + 8).and_then(|octets| octets.try_into().ok()).map_or(0, u64::from_le_bytes)
+    }
+
+    /// Adds the label in `start..end`, its length octet included, to the hash of the suffix behind it.
+    #[inline]
+    fn hash_label(&self, mut hash: u64, mut start: usize, end: usize) -> u64 {
+        while end - start > 8 {
+            hash = fold(hash ^ self.word(start), MULTIPLIER);
+            start += 8;
+        }
+        // One to eight octets are left; what stands behind them does not count.
+        let behind = 64 - 8 * u32::try_from(end - start).unwrap_or(8);
+        hash_end(hash, self.word(start) & u64::MAX.checked_shr(behind).unwrap_or(0))
     }
 
     /// Notes where each label starts; tells the octets of the name and its labels, the root not counted.
@@ -107,7 +132,7 @@ impl NameKey {
 
     /// The hash that the name `*.suffix` has, for the suffix that starts at `label`.
     pub fn wildcard_hash(&self, label: usize) -> u64 {
-        hash_label(self.hash(label), b"\x01*")
+        hash_end(self.hash(label), u64::from_le_bytes(*b"\x01*\0\0\0\0\0\0"))
     }
 
     /// The labels from `from` to the one before `to`, without a root label: what the suffix at `from` has more than that at `to`.
@@ -121,21 +146,27 @@ impl NameKey {
     }
 }
 
-/// Adds one label, its length octet included, to the hash of the suffix behind it.
-fn hash_label(mut hash: u64, label: &[u8]) -> u64 {
-    const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut chunks = label.chunks_exact(8);
-    for chunk in &mut chunks {
-        hash = fold(hash ^ chunk.try_into().map_or(0, u64::from_le_bytes), MULTIPLIER);
-    }
-    let mut last = [0; 8];
-    for (to, from) in last.iter_mut().zip(chunks.remainder()) {
-        *to = *from;
-    }
-    fold(hash.rotate_left(23) ^ u64::from_le_bytes(last), MULTIPLIER ^ 0x5851_f42d_4c95_7f2d)
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Adds the last one to eight octets of a label to a hash.
+#[inline]
+fn hash_end(hash: u64, octets: u64) -> u64 {
+    fold(hash.rotate_left(23) ^ octets, MULTIPLIER ^ 0x5851_f42d_4c95_7f2d)
+}
+
+/// Folds the ASCII upper-case letters among eight octets to lower case, all at once.
+#[inline]
+fn lowercase(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let low = word & (0x7f * EACH);
+    let above_z = low + (0x7f - 0x5a) * EACH;
+    let from_a = low + (0x80 - 0x41) * EACH;
+    let is_upper = !word & (from_a ^ above_z) & (0x80 * EACH);
+    word | is_upper >> 2
 }
 
 /// Multiplies to 128 bits and folds the halves together.
+#[inline]
 fn fold(a: u64, b: u64) -> u64 {
     let wide = u128::from(a) * u128::from(b);
     #[expect(clippy::cast_possible_truncation, clippy::as_conversions, reason = "the two halves are wanted")]
@@ -158,6 +189,28 @@ mod tests {
         assert_ne!(key.hash(0), key.hash(1));
         assert_eq!(key.suffix(4), [0]);
         assert_eq!(key.label(0), b"\x03www");
+    }
+
+    #[test]
+    fn every_octet_is_folded_as_ascii_is() {
+        for octet in 0..=u8::MAX {
+            let word = u64::from_le_bytes([octet, b'A', 0, octet, b'z', b'Z', octet, 255]);
+            let expected = word.to_le_bytes().map(|octet| octet.to_ascii_lowercase());
+            assert_eq!(lowercase(word).to_le_bytes(), expected);
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_name_left_behind_does_not_count() {
+        for length in 1..=63 {
+            let label = [&[length][..], &vec![b'x'; usize::from(length)], &[0]].concat();
+            let mut used = NameKey::root(1);
+            assert!(used.fill(&[&[63][..], &[b'y'; 63], &[63], &[b'y'; 63], &[0]].concat(), 1));
+            assert!(used.fill(&label, 1));
+            let mut fresh = NameKey::root(1);
+            assert!(fresh.fill(&label, 1));
+            assert_eq!((used.hash(0), used.as_wire()), (fresh.hash(0), fresh.as_wire()));
+        }
     }
 
     #[test]
