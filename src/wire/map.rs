@@ -73,7 +73,14 @@ impl<T> NameMap<T> {
     /// The longest suffix of `key` that is held, from `label` on, with the label it starts at.
     #[inline]
     pub fn longest(&self, key: &NameKey, label: usize) -> Option<(usize, &T)> {
-        (label..=key.label_count()).find_map(|label| Some((label, self.get(key, label)?)))
+        let mut label = label;
+        while label <= key.label_count() {
+            if let Some(value) = self.get(key, label) {
+                return Some((label, value));
+            }
+            label += 1;
+        }
+        None
     }
 
     /// Every value, in no order.
