@@ -1,7 +1,7 @@
 //! What a UDP answer costs at least, and what our listener and our answers add: `cargo bench --bench udp_floor`.
 //!
-//! Everything runs in this process: servers on core 0, the generator on core 1, in turn, several rounds. With
-//! `--test` (as `cargo test --benches` calls it) one short round runs.
+//! Everything runs in this process: servers on core 0, the generator on core 1, in turn, several rounds. Without
+//! `--bench` (as `cargo test --benches` calls it) one short round runs.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench stops at what it did not expect")]
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
@@ -18,7 +18,7 @@ const NAMES: usize = 10_000;
 const WINDOW: usize = 256;
 
 fn main() {
-    let smoke = std::env::args().any(|argument| argument == "--test");
+    let smoke = !std::env::args().any(|argument| argument == "--bench");
     let (rounds, duration) = if smoke { (1, Duration::from_millis(50)) } else { (5, Duration::from_secs(1)) };
     let queries = generator::Queries::new(data::mixed(NAMES));
     cpu::pin(0);
