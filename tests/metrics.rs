@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairlead::metrics::{
-    Answered, CloseReason, DecisionLayout, DropReason, KernelUdp, Limit, Metrics, Protocol, Reload, Session, Site,
-    Source,
+    Answered, CloseReason, DecisionLayout, DropReason, KernelUdp, Limit, Metrics, PeerTraffic, Protocol, Reload,
+    Session, Site, Source,
 };
 use fairlead::status::{Availability, Enabled, ObjectKind};
 use fairlead::wire::{Rcode, RecordType};
@@ -52,6 +52,12 @@ fn filled() -> Metrics {
             scrape.zone("example.com.", 1, 4);
             scrape.kernel_udp("ipv4", KernelUdp::ReceiveBuffer, 1);
             scrape.socket_drops("[::]:53", 0);
+            scrape.source("haproxy", true, age, 3);
+            scrape.probes([5, 2, 1], 3, 0);
+            scrape.peer_traffic("lb1", age, PeerTraffic { sessions: 1, octets_in: 2, octets_out: 3 });
+            scrape.peer_failures("lb1", "closed port", 1);
+            scrape.peer_frames_refused("lb1", "older", 1);
+            scrape.mesh_refused("authority", 1);
         }),
     );
     metrics
@@ -84,5 +90,6 @@ fn names_follow_one_scheme() {
         assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
         kinds += 1;
     }
-    assert_eq!(kinds, 31, "every metric has a series here; a new one belongs in this test");
+    let declared = include_str!("../src/metrics/family.rs").matches(": Family =").count();
+    assert_eq!(kinds, declared, "every metric has a series in `filled`; a new one belongs there");
 }
