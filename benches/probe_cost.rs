@@ -2,6 +2,9 @@
 //!
 //! `cargo bench --bench probe_cost`; about ten seconds. The probed servers run in a child process, so that only the
 //! probing side is counted (over loopback the kernel still does part of the server's receiving in our time).
+//!
+//! Two cores shared with eight compilers, three runs: a TCP probe 27–28 µs (budget 60), an HTTP probe 44–48 µs (budget
+//! 120); 10,000 targets, half of each kind, 67–86 µs per probe with all scheduling, 7–9 % of a core, 19 MiB.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measuring program prints, and stops at a surprise")]
 

@@ -24,7 +24,7 @@ fn target(name: &str, address: SocketAddr) -> Target {
         name: "port".into(),
         probe: Probe::Tcp,
         interval: Duration::from_millis(40),
-        timeout: Duration::from_millis(300),
+        timeout: Duration::from_secs(10),
         rise: 2,
         fall: 2,
         port: None,
@@ -45,7 +45,7 @@ async fn server(address: &str) -> (SocketAddr, tokio::task::JoinHandle<()>) {
 }
 
 async fn next(facts: &mut mpsc::Receiver<Fact>) -> (String, Availability, String) {
-    let fact = tokio::time::timeout(Duration::from_secs(5), facts.recv()).await.unwrap().unwrap();
+    let fact = tokio::time::timeout(Duration::from_secs(20), facts.recv()).await.unwrap().unwrap();
     let Fact::Verdict { virtual_server, verdict, .. } = fact else { panic!("{fact:?}") };
     (virtual_server.to_string(), verdict.availability, verdict.reason.to_string())
 }
@@ -91,6 +91,7 @@ async fn a_target_that_hangs_delays_no_other_and_stops_with_the_schedule() {
     // Nobody accepts here: probes wait for an answer until their time is up.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut hanging = target("hangs", silent.local_addr().unwrap());
+    hanging.monitors[0].timeout = Duration::from_millis(300);
     hanging.monitors[0].probe = Probe::Http {
         tls: None,
         method: "GET".into(),
@@ -113,7 +114,7 @@ async fn a_target_that_hangs_delays_no_other_and_stops_with_the_schedule() {
             other => panic!("{other:?}"),
         }
     }
-    assert!(before_the_other >= 4, "{before_the_other} probes in the time of one that hangs");
+    assert!(before_the_other >= 2, "{before_the_other} probes in the time of one that hangs");
     drop(schedule);
     while facts.recv().await.is_some() {}
 }

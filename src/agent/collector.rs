@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::mesh::{self, Report, VirtualServerReport};
 use crate::metrics::Reader;
@@ -55,13 +55,15 @@ pub struct Collector {
     sources: watch::Receiver<Vec<SourceState>>,
     probes: Vec<Arc<ScheduleCounters>>,
     origin: Instant,
-    _tasks: JoinSet<()>,
+    /// Owns every task of the collector, one way or another.
+    _merger: JoinSet<()>,
 }
 
 impl Collector {
     /// Starts every source of `settings`; `origin` is moment zero. Must be called within a runtime.
     pub fn start(settings: &Settings, origin: Instant) -> Self {
         let mut tasks = JoinSet::new();
+        let mut merger_task = JoinSet::new();
         let (updates, received) = mpsc::channel(UPDATES_WAITING_MAX);
         let (mut states, mut probes) = (Vec::new(), Vec::new());
         for (number, source) in settings.sources.iter().cloned().enumerate() {
@@ -84,8 +86,8 @@ impl Collector {
         let (report_sender, report) = watch::channel(None);
         let (state_sender, sources) = watch::channel(states);
         let merger = Merger::new(settings.sources.len(), report_sender, state_sender);
-        tasks.spawn(merger.run(received, origin));
-        Self { report, sources, probes, origin, _tasks: tasks }
+        merger_task.spawn(merger.run(received, tasks, origin));
+        Self { report, sources, probes, origin, _merger: merger_task }
     }
 
     /// The newest report; none until every source has been looked at once and knows its virtual servers, because a list
@@ -186,9 +188,19 @@ impl Merger {
         Self { lists, host: Host::default(), measured: None, report, states, doubled: HashSet::new() }
     }
 
-    async fn run(mut self, mut updates: mpsc::Receiver<Update>, origin: Instant) {
-        while let Some(update) = updates.recv().await {
-            self.take(update, moment(origin));
+    /// Runs until a source breaks down: its last word would otherwise be passed on as news for ever. The report's
+    /// channel then closes, which whoever reads it sees.
+    async fn run(mut self, mut updates: mpsc::Receiver<Update>, mut sources: JoinSet<()>, origin: Instant) {
+        loop {
+            tokio::select! {
+                Some(update) = updates.recv() => self.take(update, moment(origin)),
+                Some(ended) = sources.join_next() => {
+                    let reason = ended.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string());
+                    error!(%reason, "a source broke down, and with it the collection of reports");
+                    return;
+                }
+                else => return,
+            }
         }
     }
 
@@ -329,6 +341,18 @@ mod tests {
         merger.take(update(0, Some(&["a"]), None), Moment::from_millis(1));
         merger.take(update(1, Some(&["a", "b"]), None), Moment::from_millis(2));
         assert_eq!(names(&report).unwrap(), ["a", "b"]);
+    }
+
+    #[tokio::test]
+    async fn a_source_that_breaks_down_closes_the_report() {
+        let (merger, mut report, _states) = merger(2);
+        let (sender, updates) = mpsc::channel(4);
+        let mut sources = JoinSet::new();
+        sources.spawn(async { panic!("boom") });
+        sources.spawn(std::future::pending());
+        tokio::spawn(merger.run(updates, sources, Instant::from(tokio::time::Instant::now())));
+        assert!(report.changed().await.is_err());
+        drop(sender);
     }
 
     #[test]

@@ -58,7 +58,10 @@ impl Haproxy {
     pub(super) async fn look(&mut self, now: Moment) -> (Vec<VirtualServerReport>, Result<(), String>) {
         match read(&self.socket).await {
             Ok((reading, peer_pid)) => {
-                self.read_configuration(&reading, peer_pid).await;
+                // Files may lie on a disk that hangs; HAProxy's word is passed on all the same.
+                if tokio::time::timeout(READ_TIMEOUT, self.read_configuration(&reading, peer_pid)).await.is_err() {
+                    warn!("HAProxy's configuration could not be read within {READ_TIMEOUT:?}");
+                }
                 (self.judge.judge(&reading, self.configuration.as_ref(), now), Ok(()))
             }
             Err(reason) => (self.judge.source_error(&reason), Err(reason)),

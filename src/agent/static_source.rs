@@ -145,7 +145,7 @@ mod tests {
             name: "port".into(),
             probe: Probe::Tcp,
             interval,
-            timeout: Duration::from_millis(200),
+            timeout: Duration::from_secs(10),
             rise: 1,
             fall: 1,
             port: None,
@@ -180,10 +180,10 @@ mod tests {
         assert_eq!(told(&known, 0), (Unknown, "source error: no probe could be made yet".into()));
         assert!(known.take(fact(Available, 1_000)));
         assert!(!known.take(fact(Available, 2_000)), "nothing new");
-        assert_eq!(told(&known, 17_200), (Available, "x".into()));
-        assert_eq!(told(&known, 17_201), (Unknown, "source error: no probe could be made for 15 s".into()));
-        assert!(known.take(fact(Offline, 18_000)));
-        assert_eq!(told(&known, 18_000).0, Offline);
+        assert_eq!(told(&known, 27_000), (Available, "x".into()));
+        assert_eq!(told(&known, 27_001), (Unknown, "source error: no probe could be made for 25 s".into()));
+        assert!(known.take(fact(Offline, 28_000)));
+        assert_eq!(told(&known, 28_000).0, Offline);
     }
 
     #[tokio::test]

@@ -122,8 +122,8 @@ impl Plan {
     pub(super) fn replace(&mut self, targets: Vec<Target>, now: Moment) {
         let mut names = std::mem::take(&mut self.names);
         let mut old = std::mem::take(&mut self.targets);
-        let mut probers = HashMap::new();
         let window = first_window(targets.iter().map(|target| target.monitors.len()).sum());
+        let mut change = Change { probers: HashMap::new(), now, window };
         for target in targets {
             let name = (target.server.clone(), target.virtual_server.clone());
             if self.names.contains_key(&name) {
@@ -133,13 +133,13 @@ impl Plan {
             let (id, watched) = match before {
                 Some((id, watched)) if watched.target == target => (id, watched),
                 Some((id, watched)) if watched.target.address == target.address => {
-                    (id, self.reconfigure(id, watched, target, &mut probers, now, window))
+                    (id, self.reconfigure(id, watched, target, &mut change))
                 }
                 other => {
                     if let Some((_, watched)) = other {
                         self.forget(&watched.runs);
                     }
-                    self.watch(target, &mut probers, now, window)
+                    self.watch(target, &mut change)
                 }
             };
             self.names.insert(name, id);
@@ -255,27 +255,19 @@ impl Plan {
         }
     }
 
-    fn watch(&mut self, target: Target, probers: &mut Probers, now: Moment, window: Duration) -> (TargetId, Watched) {
+    fn watch(&mut self, target: Target, change: &mut Change) -> (TargetId, Watched) {
         let id = TargetId(self.fresh_id());
         let indices = 0..target.monitors.len();
-        let runs = indices.map(|index| self.add_run(id, &target, index, probers, now, window)).collect();
+        let runs = indices.map(|index| self.add_run(id, &target, index, change)).collect();
         let refreshes = needs_refresh(&target);
         if refreshes {
-            self.timetable.insert(Due::Refresh(id), now.after(REFRESH));
+            self.timetable.insert(Due::Refresh(id), change.now.after(REFRESH));
         }
         let opinion = Opinion::new(&target);
         (id, Watched { target, runs, opinion, pending: false, refreshes })
     }
 
-    fn reconfigure(
-        &mut self,
-        id: TargetId,
-        mut watched: Watched,
-        target: Target,
-        probers: &mut Probers,
-        now: Moment,
-        window: Duration,
-    ) -> Watched {
+    fn reconfigure(&mut self, id: TargetId, mut watched: Watched, target: Target, change: &mut Change) -> Watched {
         let before = std::mem::take(&mut watched.target.monitors);
         let old_index = |index: usize| {
             let monitor = target.monitors.get(index)?;
@@ -284,7 +276,7 @@ impl Plan {
         let old_runs = std::mem::take(&mut watched.runs);
         for index in 0..target.monitors.len() {
             let kept = old_index(index).and_then(|old| old_runs.get(old).copied());
-            let run = kept.unwrap_or_else(|| self.add_run(id, &target, index, probers, now, window));
+            let run = kept.unwrap_or_else(|| self.add_run(id, &target, index, change));
             if let Some(state) = self.runs.get_mut(&run) {
                 state.index = index;
             }
@@ -294,30 +286,22 @@ impl Plan {
         let gone: Vec<_> = old_runs.into_iter().filter(|run| !watched.runs.contains(run)).collect();
         self.forget(&gone);
         if needs_refresh(&target) && !std::mem::replace(&mut watched.refreshes, true) {
-            self.timetable.insert(Due::Refresh(id), now.after(REFRESH));
+            self.timetable.insert(Due::Refresh(id), change.now.after(REFRESH));
         }
         watched.target = target;
         watched
     }
 
-    fn add_run(
-        &mut self,
-        target_id: TargetId,
-        target: &Target,
-        index: usize,
-        probers: &mut Probers,
-        now: Moment,
-        window: Duration,
-    ) -> RunId {
+    fn add_run(&mut self, target_id: TargetId, target: &Target, index: usize, change: &mut Change) -> RunId {
         let id = RunId(self.fresh_id());
         let Some(monitor) = target.monitors.get(index) else { return id };
         let phase = phase(self.seed, &[&target.server, &target.virtual_server, &monitor.name]);
-        let first = phase % millis(window.min(monitor.interval));
-        self.timetable.insert(Due::Probe(id), now.after(Duration::from_millis(first)));
+        let first = phase % millis(change.window.min(monitor.interval));
+        self.timetable.insert(Due::Probe(id), change.now.after(Duration::from_millis(first)));
         let run = Run {
             target: target_id,
             index,
-            prober: prober_for(monitor, probers, &self.authorities),
+            prober: prober_for(monitor, &mut change.probers, &self.authorities),
             address: target.address_for(monitor),
             interval: monitor.interval,
             phase,
@@ -344,8 +328,16 @@ impl Plan {
     }
 }
 
-/// Probers made during one `replace`, so that targets share their monitor's.
+/// Probers made during one change, by the monitor's name, so that targets share their monitor's.
 type Probers = HashMap<Arc<str>, Vec<(Monitor, Arc<Prober>)>>;
+
+/// What one call of `replace` hands down.
+struct Change {
+    probers: Probers,
+    now: Moment,
+    /// Over what time first probes are spread.
+    window: Duration,
+}
 
 fn prober_for(monitor: &Monitor, probers: &mut Probers, authorities: &Authorities) -> Arc<Prober> {
     let same_name = probers.entry(monitor.name.clone()).or_default();

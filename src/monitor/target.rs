@@ -248,6 +248,15 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_monitor_probes_its_own_port_where_it_has_one() {
+        let mut with_port = monitor("admin", 5);
+        with_port.port = Some(8443);
+        let target = target("www", vec![monitor("web", 5), with_port.clone()]);
+        assert_eq!(target.address_for(&target.monitors[0]), "127.0.0.1:80".parse().unwrap());
+        assert_eq!(target.address_for(&with_port), "127.0.0.1:8443".parse().unwrap());
+    }
+
+    #[test]
     fn every_step_between_available_and_offline_has_its_words() {
         let mut opinion = Opinion::new(&target("www", vec![monitor("web", 5)]));
         assert_eq!(told(&opinion), None);
