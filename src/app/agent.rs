@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::clock::Clock;
 use super::mesh as wiring;
@@ -65,6 +66,9 @@ impl Agent {
         let admin = admin.transpose().map_err(AgentError::Admin)?;
         let mut tasks = Tasks::new();
         let acceptor = Acceptor::start(context, listener);
+        let hangup =
+            signal(SignalKind::hangup()).map_err(|error| AgentError::Other(format!("listening to SIGHUP: {error}")))?;
+        tasks.spawn("hangup", outlive_hangups(hangup, tasks.drain()));
         tasks.spawn("reports", publish(collector, published, acceptor, tasks.drain()));
         info!(server = %settings.mesh.name, %address, "agent serving the mesh");
         Ok(Self { mesh: address, admin, tasks })
@@ -81,6 +85,16 @@ impl Agent {
         let outcome = tasks.run_until(stop).await;
         drop(admin);
         outcome
+    }
+}
+
+/// Survives SIGHUP, which reloads DNS nodes and would end a process that does not listen to it.
+async fn outlive_hangups(mut hangup: Signal, mut drain: Drain) -> Result<(), String> {
+    loop {
+        tokio::select! {
+            () = drain.requested() => return Ok(()),
+            _ = hangup.recv() => warn!("an agent reads its configuration at the start; restart it to change that"),
+        }
     }
 }
 

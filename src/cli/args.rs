@@ -33,8 +33,10 @@ pub(super) enum Command {
         fairlead explain www.example.com A --client 203.0.113.9 -c fairlead.yaml    # from files, health unknown")]
     Explain(ExplainArgs),
     /// Print the JSON Schema of the configuration, for editors
-    #[command(after_help = "Example:\n  fairlead schema > fairlead.schema.json")]
-    Schema,
+    #[command(
+        after_help = "Examples:\n  fairlead schema > fairlead.schema.json\n  fairlead schema --agent > agent.schema.json"
+    )]
+    Schema(SchemaArgs),
     /// Take an object out of use
     #[command(
         after_help = "Example:\n  fairlead disable virtual-server ny-lb1/www --for 30m --reason \"kernel upgrade\""
@@ -72,6 +74,13 @@ pub(super) struct ServeArgs {
     pub(super) config: PathBuf,
     #[command(flatten)]
     pub(super) log: LogArgs,
+}
+
+#[derive(Args)]
+pub(super) struct SchemaArgs {
+    /// The schema of an agent's configuration
+    #[arg(long)]
+    pub(super) agent: bool,
 }
 
 #[derive(Args)]

@@ -39,8 +39,9 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(args),
-        Command::Schema => {
-            output::line(config::schema().trim_end());
+        Command::Schema(args) => {
+            let schema = if args.agent { config::schema_agent() } else { config::schema() };
+            output::line(schema.trim_end());
             Ok(())
         }
         Command::Mesh(args) => mesh::run(&args),

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use hickory_proto::rr::RecordType;
+use nix::sys::signal::Signal;
 
 use crate::process::{Backend, Process, ask, ask_tcp, eventually, free_port, get, metric, output};
 use crate::support::tool;
@@ -128,6 +129,10 @@ fn a_dead_backend_changes_the_answer_within_a_report_and_a_second() {
 
     newyork.backend = Some(Backend::start(newyork.backend_port));
     eventually("the answer of New York again", || ask(dns, "www.example.com.", RecordType::A) == [NEWYORK]);
+
+    // What reloads a node does not end an agent.
+    newyork.agent.as_ref().unwrap().signal(Signal::SIGHUP);
+    newyork.agent.as_ref().unwrap().wait_for_log("restart it to change that");
 
     // A lost agent is not a lost site: its last word is kept, and the mesh says what is wrong.
     newyork.agent.take().unwrap().kill();
