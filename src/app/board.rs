@@ -128,10 +128,11 @@ impl Board {
         if !self.is_changed() {
             return None;
         }
+        // Before discovery, which may number the virtual servers anew.
+        let (flipped, mut flips) = self.flips();
         if !self.pending.inventories.is_empty() {
             self.discover(now);
         }
-        let (flipped, mut flips) = self.flips();
         let targets = self.is_stale.then(|| Prepared::targets(&self.prepared.monitors, &self.model));
         let tables = if self.is_stale {
             self.tables.rebuild(Arc::clone(&self.model), Arc::clone(&self.prepared.topology), &self.table)
@@ -376,7 +377,9 @@ mod tests {
         let address = |board: &Board| board.model().virtual_servers[0].address;
         assert_eq!(address(&board), None);
         board.apply(&inventory(&["www", "api"], 1), at(1));
-        board.settle(at(1)).unwrap();
+        board.apply(&sample::verdict("ny-lb1", Availability::Available, 1), at(1));
+        let expected = ["virtual-server ny-lb1/www unknown -> available"];
+        assert_eq!(told(&board.settle(at(1)).unwrap()), expected, "told although the model is another now");
         assert_eq!(address(&board), Some("192.0.2.9:80".parse().unwrap()));
         assert_eq!(board.model().virtual_servers.len(), 3, "the other one is added");
         board.apply(&inventory(&[], 2), at(2));

@@ -219,6 +219,8 @@ impl Publisher {
                 let _ = reply.send(self.readiness(monitors)); // as above
             }
             Command::Reload(prepared, reply) => {
+                // What came before is told under the names and numbers it came with.
+                self.publish();
                 let outcome = self.board.reload(*prepared, self.clock.now());
                 self.publish();
                 let _ = reply.send(outcome); // as above
