@@ -228,6 +228,14 @@ mod tests {
         hear(&mut table, "a", Source::Agent, Availability::Unknown, 5);
         let error = "agent says available (source error: agent says unknown)".to_owned();
         assert_eq!(shown(&table, 0), (Availability::Available, error));
+        // An agent that calls it a source error itself is not made to stutter.
+        let mut fact = says("a", Source::Agent, Availability::Unknown, 6);
+        if let Fact::Verdict { verdict, .. } = &mut fact {
+            verdict.reason = "source error: reading /run/haproxy.sock".into();
+        }
+        table.apply(&fact, seconds(6));
+        let error = "agent says available (source error: reading /run/haproxy.sock)".to_owned();
+        assert_eq!(shown(&table, 0), (Availability::Available, error));
         // The last word expires by its own age, however often the error is repeated.
         hear(&mut table, "a", Source::Agent, Availability::Unknown, 52);
         assert_eq!(shown(&table, 0).0, Availability::Unknown);

@@ -8,6 +8,8 @@ use super::{Ageing, Availability, Enabled, Freshness, Measurements, Moment, Sour
 
 /// The most sources kept for one virtual server: more peers than any mesh has, and a bound on what a bad one can fill.
 const SOURCES_MAX: usize = 64;
+/// How the reason of a verdict begins whose source could not look.
+const SOURCE_ERROR: &str = "source error";
 
 /// One source's last word on a virtual server.
 #[derive(Debug, Clone, PartialEq)]
@@ -228,7 +230,9 @@ impl Entry {
         let error = self.reports.iter().find_map(|report| report.error.as_ref());
         let trouble = match (around.link_error, error) {
             (Some(error), _) => Some(format!("agent unreachable: {error}")),
-            (None, Some(error)) => Some(format!("source error: {error}")),
+            // Agents say so themselves; a probe that could not be made only says why.
+            (None, Some(error)) if error.starts_with(SOURCE_ERROR) => Some(error.to_string()),
+            (None, Some(error)) => Some(format!("{SOURCE_ERROR}: {error}")),
             (None, None) => None,
         };
         let Some(held) = &self.held else {
