@@ -53,9 +53,11 @@ fn decision(decision: &Value) -> Vec<String> {
     for step in decision.get("steps").and_then(Value::as_array).into_iter().flatten() {
         lines.push(format!("  {}", step.get("text").map(plain).unwrap_or_default()));
     }
-    let pool = field("pool");
-    let pool = if pool.is_empty() { "no pool".to_owned() } else { format!("pool {pool}") };
-    lines.push(format!("  => {} of {pool}, {}: {}", field("answer"), field("tier"), field("reason")));
+    let (pool, tier, reason) = (field("pool"), field("tier"), field("reason"));
+    let pool = if pool.is_empty() { String::new() } else { format!(" of pool {pool}") };
+    // "all down" is both how far the decision had to go and why.
+    let why = if reason.starts_with(&tier) { reason } else { format!("{tier}: {reason}") };
+    lines.push(format!("  => {}{pool}, {why}", field("answer")));
     lines
 }
 
@@ -95,6 +97,14 @@ mod tests {
             "scope      /16 of the client subnet decided",
         ];
         assert_eq!(text(&explanation).lines().collect::<Vec<_>>(), expected);
+        let check = |pool: Option<&str>, tier: &str, reason: &str, expected: &str| {
+            let decided = json!({"answer": "members", "pool": pool, "tier": tier, "reason": reason});
+            assert_eq!(decision(&decided).last().map(String::as_str), Some(expected));
+        };
+        let (served, said) = ("all down, served as configured by ratio", "all down, as when_all_down says");
+        check(Some("web"), "last resort", "ratio", "  => members of pool web, last resort: ratio");
+        check(Some("web"), "all down", served, "  => members of pool web, all down, served as configured by ratio");
+        check(None, "all down", said, "  => members, all down, as when_all_down says");
         let silent = json!({"question": {}, "source": "unmatched", "rcode": null});
         assert!(text(&silent).contains("no reply is sent"));
     }
