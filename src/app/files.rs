@@ -35,7 +35,7 @@ pub fn check(path: &Path) -> Result<Warnings, LoadErrors> {
                 suggestion: None,
                 snippet: None,
             };
-            Err(LoadErrors { problems: vec![problem], warnings: warnings.problems })
+            Err(LoadErrors { problems: vec![problem], warnings: warnings.problems, files: config.files })
         }
     }
 }

@@ -122,6 +122,9 @@ impl Reloader {
                 for problem in &errors.problems {
                     log_problem(problem);
                 }
+                if let Some(watch) = &mut self.watch {
+                    watch.also(errors.files);
+                }
                 let errors = errors.problems.len();
                 error!(cause, errors, "configuration refused; the node goes on with what it has");
             }

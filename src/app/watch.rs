@@ -50,6 +50,13 @@ impl Watch {
         *self = Self { files, loaded, pending: None };
     }
 
+    /// Watches `files` besides: what a refused configuration names may be what has to be mended.
+    pub fn also(&mut self, files: Vec<PathBuf>) {
+        let new: Vec<PathBuf> = files.into_iter().filter(|file| !self.files.contains(file)).collect();
+        self.loaded.0.extend(Stamp::of(&new).0);
+        self.files.extend(new);
+    }
+
     /// Looks once. True when the files differ from what was loaded and have been still since the last look, so that
     /// an editor or a checkout in the middle of its work is not read; what was seen then counts as loaded.
     pub fn has_settled_change(&mut self) -> bool {
@@ -112,6 +119,18 @@ mod tests {
         fs::write(&old, "333").unwrap();
         watch.refit(vec![old]);
         assert!(!watch.has_settled_change() && watch.has_settled_change(), "written while it was read");
+    }
+
+    #[test]
+    fn a_file_is_watched_from_when_it_was_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, new) = (folder.path().join("a.yaml"), folder.path().join("new.zone"));
+        fs::write(&file, "same").unwrap();
+        let mut watch = Watch::new(vec![file.clone()]);
+        watch.also(vec![file, new.clone()]);
+        assert!(!watch.has_settled_change(), "naming a file is no change of it");
+        fs::write(&new, "mended").unwrap();
+        assert!(!watch.has_settled_change() && watch.has_settled_change());
     }
 
     #[test]

@@ -12,12 +12,12 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), String> {
     let (errors, warnings) = if args.agent {
         match config::load_agent(&args.config) {
             Ok(_) => (Vec::new(), Vec::new()),
-            Err(LoadErrors { problems, warnings }) => (problems, warnings),
+            Err(LoadErrors { problems, warnings, .. }) => (problems, warnings),
         }
     } else {
         match app::check(&args.config) {
             Ok(warnings) => (Vec::new(), warnings.problems),
-            Err(LoadErrors { problems, warnings }) => (problems, warnings),
+            Err(LoadErrors { problems, warnings, .. }) => (problems, warnings),
         }
     };
     match args.output {

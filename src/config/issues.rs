@@ -125,7 +125,7 @@ impl Issues {
         if errors.is_empty() {
             Ok(Warnings { problems: warnings })
         } else {
-            Err(LoadErrors { problems: errors, warnings })
+            Err(LoadErrors { problems: errors, warnings, files: Vec::new() })
         }
     }
 }
@@ -290,6 +290,8 @@ pub struct LoadErrors {
     pub problems: Vec<Problem>,
     /// What was noticed besides.
     pub warnings: Vec<Problem>,
+    /// The files that were opened, or would have been had they been there: a change of one may end the errors.
+    pub files: Vec<PathBuf>,
 }
 
 impl fmt::Display for LoadErrors {

@@ -46,11 +46,11 @@ fn read<W: DeserializeOwned, T>(
         Some(resolve(&written, &root, &reader))
     });
     let opened = reader.into_opened();
-    let warnings = issues.finish(&sources)?;
-    match resolved {
-        Some(resolved) => Ok(((resolved, opened), warnings)),
+    match (issues.finish(&sources), resolved) {
+        (Ok(warnings), Some(resolved)) => Ok(((resolved, opened), warnings)),
         // Nothing comes of a tree only where an error has been reported; this is the belt to those braces.
-        None => Err(LoadErrors { problems: Vec::new(), warnings: warnings.problems }),
+        (Ok(warnings), None) => Err(LoadErrors { problems: Vec::new(), warnings: warnings.problems, files: opened }),
+        (Err(errors), _) => Err(LoadErrors { files: opened, ..errors }),
     }
 }
 
@@ -133,6 +133,15 @@ mod tests {
             2 | listeners: [ {address: 192.0.2.1, port: 0x35} ]\n    \
             |                                         ^^^^";
         assert_eq!(errors, expected);
+    }
+
+    #[test]
+    fn errors_come_with_every_file_whose_change_may_end_them() {
+        let zones = "node: ns1\nzones: [ { name: a., file: a.zone }, { name: b., file: missing.zone } ]\n";
+        let folder = folder(&[("fairlead.yaml", zones), ("a.zone", "junk\n")]);
+        let path = |name: &str| folder.path().join(name);
+        let files = super::load(&path("fairlead.yaml"), 0).unwrap_err().files;
+        assert_eq!(files, [path("a.zone"), path("fairlead.yaml"), path("missing.zone")]);
     }
 
     #[test]
