@@ -115,7 +115,12 @@ async fn connection(stream: TcpStream, router: Router, limits: Limits, permit: O
 
 impl fmt::Display for AdminError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "starting the admin server on {}: {}", self.address, self.cause)
+        write!(f, "starting the admin server on {}: {}", self.address, self.cause)?;
+        match self.cause.kind() {
+            io::ErrorKind::AddrInUse => f.write_str("; stop what listens there, or configure another `admin` address"),
+            io::ErrorKind::AddrNotAvailable => f.write_str("; no interface of this host has that address"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -200,6 +205,14 @@ mod tests {
         let admin = start(Readiness::Ready, limits);
         let _silent = TcpStream::connect(admin.address()).unwrap();
         assert!(get(&admin, "/livez").contains("ok"), "the silent client was not cut off");
+    }
+
+    #[test]
+    fn an_address_that_is_taken_is_said_with_what_to_do() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = AdminError { address, cause: TcpListener::bind(address).unwrap_err() }.to_string();
+        assert!(error.contains("stop what listens there"), "{error}");
     }
 
     #[test]
