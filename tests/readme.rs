@@ -40,6 +40,28 @@ fn the_first_screen_names_the_two_commands() {
 }
 
 #[test]
+fn ci_installs_every_program_that_a_test_asks_for() {
+    let runner = fs::read_to_string(project().join(".ci/run")).unwrap();
+    let mut asked = vec!["haproxy".to_owned(), "dig".to_owned(), "python3".to_owned(), "curl".to_owned()];
+    let mut folders = vec![project().join("tests")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(path).unwrap();
+                let names = text.split("tool(\"").skip(1).filter_map(|rest| rest.split_once('"'));
+                asked.extend(names.map(|(name, _)| name.to_owned()).filter(|name| !name.is_empty()));
+            }
+        }
+    }
+    assert!(asked.len() > 8, "{asked:?}");
+    for name in asked.iter().filter(|name| name.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')) {
+        assert!(runner.contains(&format!(" {name}:")), ".ci/run does not install {name}");
+    }
+}
+
+#[test]
 fn the_quick_start_prints_what_its_comments_say() {
     if ["haproxy", "dig", "python3", "curl"].into_iter().any(|name| tool(name).is_none()) {
         return;
