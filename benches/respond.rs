@@ -34,6 +34,7 @@ fn snapshot(names: usize) -> Snapshot {
             negative_ttl_seconds: 30,
         },
         keys: Default::default(),
+        transfers: Default::default(),
     };
     Snapshot::new(1, &[Arc::new(data::zone(names, SEED))], Tables::empty(SEED), Arc::new(settings), SEED)
 }

@@ -72,5 +72,6 @@ fn echo_respond(
         silence: None,
         decision: None,
         signature: None,
+        hand_off: false,
     }
 }

@@ -49,6 +49,7 @@ fn snapshot() -> &'static Snapshot {
                 negative_ttl_seconds: 30,
             },
             keys: Arc::default(),
+            transfers: Arc::default(),
         };
         Snapshot::new(1, &[Arc::new(zone)], Tables::empty(SEED), Arc::new(settings), SEED)
     })

@@ -25,6 +25,7 @@ pub mod metrics;
 pub mod monitor;
 pub mod status;
 pub mod topology;
+pub mod transfer;
 pub mod wideip;
 pub mod wire;
 pub mod zone;

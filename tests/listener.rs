@@ -42,6 +42,7 @@ fn snapshot() -> Snapshot {
             negative_ttl_seconds: 30,
         },
         keys: Default::default(),
+        transfers: Default::default(),
     };
     Snapshot::new(1, &[Arc::new(zone.finish())], Tables::empty(1), Arc::new(settings), 1)
 }
@@ -73,6 +74,7 @@ fn start_with(addresses: &[&str], udp_workers: usize, tcp: TcpLimits, respond: R
         new_worker: Arc::new(|| Worker::new(1)),
         started: std::time::Instant::now(),
         unix_seconds: Arc::new(|| 1_800_000_000),
+        hand_off: None,
         respond,
     };
     let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
@@ -250,6 +252,7 @@ fn outcome(length: usize) -> Outcome {
         silence: None,
         decision: None,
         signature: None,
+        hand_off: false,
     }
 }
 
@@ -321,6 +324,7 @@ fn an_address_in_use_is_refused_in_plain_words() {
         new_worker: Arc::new(|| Worker::new(1)),
         started,
         unix_seconds: Arc::new(|| 1_800_000_000),
+        hand_off: None,
         respond: answer::respond,
     };
     let settings = Settings { addresses: vec![running.address()], udp_workers: 1, tcp: limits() };

@@ -19,6 +19,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("monitor", 3),
     ("mesh", 3),
     ("agent", 3),
+    ("transfer", 3),
     ("admin", 3),
     ("config", 4),
     ("app", 5),
@@ -34,6 +35,7 @@ const SAME_LAYER: &[(&str, &str)] = &[
     ("metrics", "status"),
     ("agent", "mesh"),
     ("agent", "monitor"),
+    ("transfer", "listener"),
 ];
 
 /// What layers 0–2 may not name outside tests: they get time and draws as arguments, and touch nothing.

@@ -42,6 +42,7 @@ pub fn snapshot(zone: Zone) -> Snapshot {
             negative_ttl_seconds: 300,
         },
         keys: Default::default(),
+        transfers: Default::default(),
     };
     Snapshot::new(1, &[Arc::new(zone)], fairlead::wideip::Tables::empty(SEED), Arc::new(settings), SEED)
 }
@@ -55,6 +56,7 @@ pub fn start(address: &str, snapshot: Snapshot, respond: Respond) -> (Listeners,
         new_worker: Arc::new(|| Worker::new(1)),
         started: Instant::now(),
         unix_seconds: Arc::new(|| 1_800_000_000),
+        hand_off: None,
         respond,
     };
     let tcp = TcpLimits {

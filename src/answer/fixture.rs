@@ -21,6 +21,7 @@ pub(super) fn settings(unmatched: Unmatched) -> Settings {
             negative_ttl_seconds: 30,
         },
         keys: Default::default(),
+        transfers: Default::default(),
     }
 }
 

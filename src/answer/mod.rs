@@ -17,10 +17,12 @@ mod respond;
 mod settings;
 mod signature;
 mod snapshot;
+mod transfers;
 mod worker;
 
 pub use outcome::{AnswerSource, Outcome, SignatureOutcome, Transport};
 pub use respond::respond;
 pub use settings::{Chaos, Settings, SyntheticZone, Unmatched};
 pub use snapshot::{Snapshot, prepare_zones};
+pub use transfers::{Access, Peer, TransferWideIps, Transfers, ZoneTransfer};
 pub use worker::Worker;

@@ -59,6 +59,9 @@ pub struct Outcome {
     pub decision: Option<Decision>,
     /// What the query's signature came to, if it had one.
     pub signature: Option<SignatureOutcome>,
+    /// Whether somebody else is to answer: a transfer or notification, which this path has no time for. The reply in the
+    /// output buffer is for listeners that have nobody to hand it to.
+    pub hand_off: bool,
 }
 
 impl Outcome {
@@ -72,6 +75,7 @@ impl Outcome {
             silence,
             decision: None,
             signature: None,
+            hand_off: false,
         }
     }
 }

@@ -25,15 +25,18 @@ pub fn respond(
         return Outcome::silent(Some(Silence::SourcePortZero));
     }
     let Worker { question, alias, suffixes, memory, room, unix_seconds } = worker;
+    let mut is_whole = false;
     let (query, signature, refused) = match Query::parse(packet, question, snapshot.seed) {
         Ok(query) => {
             let signature = Signature::of(packet, &query, &snapshot.settings.keys, *unix_seconds);
+            is_whole = true;
             let refused = signature.refusal().or_else(|| refusal(&query));
             (query, signature, refused)
         }
         Err(Refusal::Reply(rcode, query)) => (query, Signature::None, Some(rcode)),
         Err(Refusal::Silent(silence)) => return Outcome::silent(Some(silence)),
     };
+    let hand_off = is_whole && signature.refusal().is_none() && is_handed_off(&query, transport);
     let signature_outcome = signature.outcome();
     let nsid = snapshot.settings.chaos.id.as_ref().map(String::as_bytes);
     let limit = size_limit(&query, transport);
@@ -82,6 +85,7 @@ pub fn respond(
         silence: None,
         decision,
         signature: signature_outcome,
+        hand_off,
     }
 }
 
@@ -103,6 +107,18 @@ fn refusal(query: &Query) -> Option<Rcode> {
             _ => None,
         },
         _ => Some(Rcode::REFUSED),
+    }
+}
+
+/// Whether the query is about whole zones and their changes. RFC 5936 §4.2 has no AXFR by datagram; RFC 1995 §2 has IXFR.
+fn is_handed_off(query: &Query, transport: Transport) -> bool {
+    if query.edns.is_some_and(|edns| edns.version > 0) || query.class != Class::IN {
+        return false;
+    }
+    match (query.opcode, query.record_type) {
+        (Opcode::QUERY, RecordType::AXFR) => transport == Transport::Tcp,
+        (Opcode::QUERY, RecordType::IXFR) => true,
+        _ => false,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::transfers::Transfers;
 use crate::wire::{Keys, Name};
 
 /// Settings of the answer path.
@@ -15,6 +16,8 @@ pub struct Settings {
     pub synthetic_zone: SyntheticZone,
     /// The keys that queries may be signed with.
     pub keys: Arc<Keys>,
+    /// Who may have which zone.
+    pub transfers: Arc<Transfers>,
 }
 
 /// What becomes of a name under no zone and no wide IP.

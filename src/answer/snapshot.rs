@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::settings::{Settings, SyntheticZone};
+use super::transfers::Transfers;
 use crate::metrics::DecisionLayout;
 use crate::wideip::{OUTCOMES, Tables};
-use crate::wire::{Name, NameMap, RecordType};
+use crate::wire::{Keys, Name, NameKey, NameMap, RecordType};
 use crate::zone::{Zone, ZoneBuilder};
 
 /// Zones, wide IPs and settings as one value: built by the publisher, shared by every worker, never changed.
@@ -53,6 +54,26 @@ impl Snapshot {
         self.zones.values()
     }
 
+    /// The zone of exactly the name in `key`.
+    pub fn zone(&self, key: &NameKey) -> Option<&Arc<Zone>> {
+        self.zones.get(key, 0)
+    }
+
+    /// The zone that encloses the name in `key` most closely.
+    pub fn enclosing(&self, key: &NameKey) -> Option<&Arc<Zone>> {
+        self.zones.longest(key, 0).map(|(_, zone)| zone)
+    }
+
+    /// The keys that messages may be signed with.
+    pub fn keys(&self) -> &Keys {
+        &self.settings.keys
+    }
+
+    /// Who may have which zone.
+    pub fn transfers(&self) -> &Transfers {
+        &self.settings.transfers
+    }
+
     /// The secret that names are hashed with.
     pub const fn seed(&self) -> u64 {
         self.seed
@@ -71,7 +92,7 @@ pub fn prepare_zones(
     let by_name = NameMap::build(builders.iter().enumerate().map(|(i, (zone, _))| (zone.apex().clone(), i)), seed);
     let mut homeless = Vec::new();
     for name in wide_ip_names {
-        let found = by_name.longest(&crate::wire::NameKey::new(name, seed), 0).map(|(_, index)| *index);
+        let found = by_name.longest(&NameKey::new(name, seed), 0).map(|(_, index)| *index);
         let Some((zone, builder)) = found.and_then(|index| builders.get_mut(index)) else {
             homeless.push(name);
             continue;

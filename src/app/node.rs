@@ -24,11 +24,12 @@ use super::tasks::{Drain, Tasks, UnexpectedEnd};
 use crate::admin::{self, Admin, AdminError, ExplainQuery, Pages};
 use crate::answer::{self, Snapshot, Worker};
 use crate::config::Config;
-use crate::listener::{self, Listeners, Service};
+use crate::listener::{self, HANDED_OFF_MAX, HandedOff, Listeners, Service};
 use crate::mesh::PeerStates;
 use crate::metrics::Metrics;
 use crate::monitor::{Authorities, CONCURRENCY_DEFAULT, Schedule, ScheduleOptions};
 use crate::status::Remembered;
+use crate::transfer;
 
 /// How many writes to the state folder may wait.
 const SAVES_MAX: usize = 16;
@@ -70,7 +71,8 @@ impl Node {
         let snapshot = Arc::new(ArcSwap::from_pointee(first.snapshot));
 
         let control = Control::bind(&config.control).map_err(StartError::Control)?;
-        let service = service(&snapshot, &metrics, clock);
+        let (handed_off, handed_off_in) = mpsc::channel(HANDED_OFF_MAX);
+        let service = service(&snapshot, &metrics, clock, handed_off);
         let listeners = Listeners::start(&config.listeners, &service).map_err(StartError::Listeners)?;
 
         let mut tasks = Tasks::new();
@@ -88,7 +90,16 @@ impl Node {
             tasks.spawn("mesh", mesh::run(dialer, agents.subscribe(), tasks.drain()));
         }
         tasks.spawn("saver", saver::run(store, saves_in));
-        let publisher = Publisher::new(board, Arc::clone(&snapshot), schedule, saves, Arc::clone(&metrics), clock);
+        let published = watch::Sender::new(0);
+        let context = transfer::Context {
+            snapshot: Arc::clone(&snapshot),
+            metrics: Arc::clone(&metrics),
+            unix_seconds: Arc::new(move || clock.wall_millis() / 1000),
+        };
+        let (server, mut drain, generations) = (transfer::Server::new(context), tasks.drain(), published.subscribe());
+        tasks.spawn("transfer", async move { server.run(handed_off_in, generations, drain.requested()).await });
+        let publisher =
+            Publisher::new(board, Arc::clone(&snapshot), published, schedule, saves, Arc::clone(&metrics), clock);
         tasks.spawn("publisher", publisher.run(facts_in, commands_in, tasks.drain()));
         let reloader = Reloader::new(path, &config, commands.clone(), agents, Arc::clone(&metrics), clock);
         tasks.spawn("reload", reloader.map_err(StartError::Other)?.run(tasks.drain()));
@@ -152,7 +163,12 @@ fn remember(store: &Store, now: Now) -> Result<Remembered, StartError> {
     Ok(Remembered { overrides, ..memory::restore_health(&health) })
 }
 
-fn service(snapshot: &Arc<ArcSwap<Snapshot>>, metrics: &Arc<Metrics>, clock: Clock) -> Service {
+fn service(
+    snapshot: &Arc<ArcSwap<Snapshot>>,
+    metrics: &Arc<Metrics>,
+    clock: Clock,
+    hand_off: mpsc::Sender<HandedOff>,
+) -> Service {
     Service {
         snapshot: Arc::clone(snapshot),
         metrics: Arc::clone(metrics),
@@ -160,6 +176,7 @@ fn service(snapshot: &Arc<ArcSwap<Snapshot>>, metrics: &Arc<Metrics>, clock: Clo
         new_worker: Arc::new(|| Worker::new(getrandom::u64().unwrap_or(0))),
         started: clock.started(),
         unix_seconds: Arc::new(move || clock.wall_millis() / 1000),
+        hand_off: Some(hand_off),
         respond: answer::respond,
     }
 }

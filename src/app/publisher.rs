@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::{error, info};
 
@@ -77,6 +77,8 @@ pub(super) enum Guard {
 pub(super) struct Publisher {
     board: Board,
     snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Tells the generation of each snapshot once it is in use.
+    published: watch::Sender<u64>,
     schedule: Schedule,
     saves: mpsc::Sender<Save>,
     /// What was kept last.
@@ -95,12 +97,24 @@ impl Publisher {
     pub(super) fn new(
         board: Board,
         snapshot: Arc<ArcSwap<Snapshot>>,
+        published: watch::Sender<u64>,
         schedule: Schedule,
         saves: mpsc::Sender<Save>,
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
-        Self { board, snapshot, schedule, saves, saved: None, replaced: Vec::new(), has_flipped: false, metrics, clock }
+        Self {
+            board,
+            snapshot,
+            published,
+            schedule,
+            saves,
+            saved: None,
+            replaced: Vec::new(),
+            has_flipped: false,
+            metrics,
+            clock,
+        }
     }
 
     /// Publishes until the drain begins, then keeps what is known.
@@ -193,6 +207,7 @@ impl Publisher {
             return;
         }
         self.replaced.push(self.snapshot.swap(Arc::new(settled.snapshot)));
+        self.published.send_replace(generation);
         self.metrics.set_generation(generation);
     }
 
@@ -332,7 +347,8 @@ mod tests {
         let options = ScheduleOptions { origin: clock.started(), concurrency: 1, seed: 1, authorities };
         let schedule = Schedule::start(Vec::new(), options, facts.clone());
         let metrics = Arc::new(Metrics::new("0", "test"));
-        let publisher = Publisher::new(board, Arc::clone(&snapshot), schedule, saves, metrics, clock);
+        let publisher =
+            Publisher::new(board, Arc::clone(&snapshot), watch::Sender::new(0), schedule, saves, metrics, clock);
         tasks.spawn("saver", saver::run(store.clone(), saves_in));
         tasks.spawn("publisher", publisher.run(facts_in, commands_in, tasks.drain()));
         World { facts, commands, snapshot, store, _tasks: tasks, _folder: folder }

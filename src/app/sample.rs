@@ -95,6 +95,7 @@ pub(super) fn prepared(model: Model) -> Prepared {
         chaos: Chaos::default(),
         synthetic_zone,
         keys: Default::default(),
+        transfers: Default::default(),
     };
     Prepared {
         node: "ns1".into(),

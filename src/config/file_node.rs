@@ -11,7 +11,9 @@ use super::collections::{List, Named, OneOrMore};
 use super::values::{Seconds, Written};
 use crate::wire::Name;
 
-use super::file::{Condition, Datacenter, Key, Monitor, Pool, Record, Server, TopologyMatch, WideIp};
+use super::file::{
+    Condition, Datacenter, Key, Monitor, Pool, Record, Server, TopologyMatch, Transfer, TransferWideIps, WideIp,
+};
 
 /// The configuration of a Fairlead DNS node (`fairlead serve`).
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -134,6 +136,11 @@ pub(crate) struct Zone {
     pub(crate) file: PathBuf,
     /// The SOA, for a file that has none.
     pub(crate) soa: Option<Soa>,
+    /// Who may have the zone by transfer, and who is told of its changes. Default: nobody.
+    pub(crate) transfer: Option<Transfer>,
+    /// What becomes of wide IPs when the zone is transferred: `omit` sends the records as they stand, `members` puts the
+    /// addresses of all enabled members in their place. Default: omit.
+    pub(crate) transfer_wide_ips: Option<TransferWideIps>,
 }
 
 /// What a zone file in YAML says of itself, under the key `$zone`.

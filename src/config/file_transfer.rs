@@ -1,10 +1,15 @@
 //! TSIG keys and what zone transfer may do, as written.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use super::collections::List;
+use super::values::Written;
+use crate::topology::Prefix;
 
 /// A TSIG key.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -36,6 +41,50 @@ pub(crate) enum KeyAlgorithm {
     HmacSha384,
     /// HMAC-SHA-512.
     HmacSha512,
+}
+
+/// Who may have a zone, and who is told of its changes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Transfer {
+    /// Who may have the zone by transfer: whoever matches one of these. Default: nobody.
+    #[serde(default)]
+    pub(crate) allow: List<Access>,
+    /// Servers that are told of changes (NOTIFY).
+    #[serde(default)]
+    pub(crate) notify: List<Peer>,
+}
+
+/// Lets in who has all that it names.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Access {
+    /// An address or prefix.
+    pub(crate) address: Option<Written<Prefix>>,
+    /// The name of a key.
+    pub(crate) key: Option<String>,
+}
+
+/// Another server.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Peer {
+    /// Its address.
+    pub(crate) address: Written<IpAddr>,
+    /// Its port. Default: 53.
+    pub(crate) port: Option<u16>,
+    /// The key that signs what goes to it.
+    pub(crate) key: Option<String>,
+}
+
+/// What becomes of wide IPs in a transferred zone.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TransferWideIps {
+    /// They are left out.
+    Omit,
+    /// The addresses of all enabled members go in their place.
+    Members,
 }
 
 /// A text that is never shown.

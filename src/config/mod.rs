@@ -30,6 +30,7 @@ mod steering;
 #[cfg(test)]
 mod testing;
 mod topology;
+mod transfers;
 mod values;
 mod wide_ips;
 mod yaml;
@@ -46,6 +47,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::answer::Transfers;
 pub use crate::answer::{Chaos, SyntheticZone, Unmatched};
 use crate::monitor::Monitor;
 use crate::wideip::{Ageing, Model, VirtualServerId};
@@ -77,6 +79,8 @@ pub struct Config {
     pub chaos: Chaos,
     /// The TSIG keys.
     pub keys: Arc<Keys>,
+    /// Who may have which zone by transfer, and where secondary zones come from.
+    pub transfers: Arc<Transfers>,
     /// Topology records and regions.
     pub topology: crate::topology::Rules,
     /// The location databases, read into memory.

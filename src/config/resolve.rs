@@ -20,7 +20,7 @@ use super::sources::{Reader, show_io};
 use super::steering::Steering;
 use super::topology;
 use super::values::Written;
-use super::{Chaos, Config, GeoDatabases, LISTEN_DEFAULT, SyntheticZone, Unmatched, keys, wide_ips, zones};
+use super::{Chaos, Config, GeoDatabases, LISTEN_DEFAULT, SyntheticZone, Unmatched, keys, transfers, wide_ips, zones};
 
 /// Checks everything below `root`; what is wrong goes to the reader's issues, and a value is made all the same.
 pub(crate) fn resolve(written: &file::Node, root: &Place<'_>, reader: &Reader<'_>, seed: u64) -> Config {
@@ -33,6 +33,7 @@ pub(crate) fn resolve(written: &file::Node, root: &Place<'_>, reader: &Reader<'_
     let known = topology::Known { datacenters: &steering.datacenters, pools: &pools };
     let topology = topology::resolve(written, root, &known, issues);
     let Steering { model, monitors, .. } = steering;
+    let keys = keys::resolve(&written.keys, &root.field("keys"), reader);
     let state = folder(written.state.as_deref(), &root.field("state"), reader);
     let interval = report_interval(written, root, issues);
     Config {
@@ -56,7 +57,8 @@ pub(crate) fn resolve(written: &file::Node, root: &Place<'_>, reader: &Reader<'_
             .chaos
             .as_ref()
             .map_or_else(Chaos::default, |chaos| Chaos { version: chaos.version.clone(), id: chaos.id.clone() }),
-        keys: Arc::new(keys::resolve(&written.keys, &root.field("keys"), reader)),
+        transfers: Arc::new(transfers::resolve(&written.zones, &root.field("zones"), &keys, issues)),
+        keys: Arc::new(keys),
         topology,
         geoip: geoip(written, root, reader),
         model,

@@ -7,6 +7,7 @@
 
 mod bind;
 mod clients;
+mod handoff;
 mod kernel;
 mod settings;
 mod stream;
@@ -25,6 +26,7 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 pub use bind::BindError;
+pub use handoff::{HANDED_OFF_MAX, HandedOff, Replies, SendDatagram};
 pub use settings::{Settings, TcpLimits};
 pub use worker::{Respond, Service};
 
@@ -114,6 +116,7 @@ impl Listeners {
     fn start_udp(&mut self, first: usize, bound: Bound, service: &Service) -> io::Result<()> {
         for (number, socket) in bound.udp.into_iter().enumerate() {
             let (service, stopping, address) = (service.clone(), Arc::clone(&self.stopping), bound.address);
+            let socket = Arc::new(socket);
             let name = format!("udp-{}", first + number);
             let run = move || udp::run(&socket, address, &service, &stopping);
             self.threads.push(Builder::new().name(name).spawn(run)?);

@@ -19,11 +19,12 @@ use std::time::Duration;
 use prometheus::IntGauge;
 use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::TcpLimits;
 use super::clients::{Connections, Place};
+use super::handoff::{MESSAGES_MAX, Replies};
 use super::tcp::{DRAIN_MAX, Thread};
 use super::worker::Reply;
 use crate::metrics::{CloseReason, ConnectionState, Limit, Metrics};
@@ -69,6 +70,8 @@ pub(super) struct Stream {
     partial: Vec<u8>,
     /// Replies that are not written yet, each with its length.
     replies: Vec<u8>,
+    /// The messages of a query that was handed off.
+    elsewhere: Option<mpsc::Receiver<Vec<u8>>>,
     /// When the listener's stop ends it, once that has begun.
     drain_until: Option<Instant>,
     /// Why it ended; a task that is cut off by the stop never says otherwise.
@@ -108,6 +111,7 @@ impl Stream {
             served: false,
             partial: Vec::new(),
             replies: Vec::new(),
+            elsewhere: None,
             drain_until: None,
             ended: CloseReason::Stopping,
         }
@@ -203,10 +207,15 @@ impl Stream {
         loop {
             let (consumed, answered) = self.answer_some(input.get(done..).unwrap_or_default())?;
             done += consumed;
-            let finished = answered < self.limits.pipelined && self.replies.len() < REPLIES_MAX;
+            let elsewhere = self.elsewhere.take();
+            let finished = elsewhere.is_none() && answered < self.limits.pipelined && self.replies.len() < REPLIES_MAX;
             begun &= answered == 0;
             if !self.replies.is_empty() {
                 self.write(sleep).await?;
+            }
+            if let Some(messages) = elsewhere {
+                self.pass_on(messages, sleep).await?;
+                continue;
             }
             if finished {
                 break;
@@ -245,22 +254,52 @@ impl Stream {
                 break;
             }
             match responder.respond(&snapshot, message, self.client, now, output) {
-                Reply::Send(length) => {
-                    let prefix = u16::try_from(length).map_err(|_| CloseReason::Panic)?;
-                    self.replies.extend_from_slice(&prefix.to_be_bytes());
-                    self.replies.extend_from_slice(output.get(..length).unwrap_or_default());
+                Reply::Send(length) => queue(&mut self.replies, output.get(..length).unwrap_or_default())?,
+                Reply::HandOff => {
+                    let (stream, messages) = mpsc::channel(MESSAGES_MAX);
+                    match responder.hand_off(message, self.client, Replies::Stream(stream), output) {
+                        Some(length) => queue(&mut self.replies, output.get(..length).unwrap_or_default())?,
+                        // What follows on the connection waits for its end.
+                        None => self.elsewhere = Some(messages),
+                    }
                 }
                 Reply::Silence => {}
                 Reply::Reject => return Err(CloseReason::Malformed),
             }
             consumed = input.len() - rest.len();
             answered += 1;
+            if self.elsewhere.is_some() {
+                break;
+            }
         }
         if answered > 0 {
             self.served = true;
             self.place.connection.touch(now);
         }
         Ok((consumed, answered))
+    }
+
+    /// Writes the messages that somebody else makes, until there are no more. A transfer may outlive the connection's
+    /// usual time as long as the client takes it.
+    async fn pass_on(
+        &mut self,
+        mut messages: mpsc::Receiver<Vec<u8>>,
+        sleep: &mut Pin<&mut Sleep>,
+    ) -> Result<(), CloseReason> {
+        self.enter(ConnectionState::Writing);
+        loop {
+            let message = tokio::select! {
+                biased;
+                () = self.place.connection.evicted.notified() => return Err(CloseReason::Evicted),
+                message = messages.recv() => message,
+            };
+            let Some(message) = message else { break };
+            queue(&mut self.replies, &message)?;
+            self.accepted = Instant::now();
+            self.write(sleep).await?;
+        }
+        self.place.connection.touch(self.thread.borrow().responder.now());
+        Ok(())
     }
 
     /// Writes all replies. The client must take some of them within every `write_stall`.
@@ -307,6 +346,14 @@ impl Drop for Stream {
         }
         self.metrics.tcp_closed(self.ended);
     }
+}
+
+/// Puts a reply behind those that wait to be written.
+fn queue(replies: &mut Vec<u8>, reply: &[u8]) -> Result<(), CloseReason> {
+    let prefix = u16::try_from(reply.len()).map_err(|_| CloseReason::Panic)?;
+    replies.extend_from_slice(&prefix.to_be_bytes());
+    replies.extend_from_slice(reply);
+    Ok(())
 }
 
 /// The first complete message and what follows it.

@@ -15,10 +15,11 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrIn, SockaddrIn6, SockaddrLike,
-    recvmmsg, sendmmsg,
+    recvmmsg, sendmmsg, sendmsg,
 };
 use tracing::{debug, warn};
 
+use super::handoff::Replies;
 use super::worker::{Reply, Responder, Service};
 use crate::answer::Transport;
 use crate::metrics::{DropReason, Limit};
@@ -44,7 +45,7 @@ const ERRORS_MAX: u32 = 100;
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
 
 /// Serves a socket until `stopping`, then what is queued, then returns.
-pub(super) fn run(socket: &UdpSocket, address: SocketAddr, service: &Service, stopping: &Arc<AtomicBool>) {
+pub(super) fn run(socket: &Arc<UdpSocket>, address: SocketAddr, service: &Service, stopping: &Arc<AtomicBool>) {
     match address {
         SocketAddr::V4(_) => Loop::<SockaddrIn>::new(socket, address, service).run(stopping),
         SocketAddr::V6(_) => Loop::<SockaddrIn6>::new(socket, address, service).run(stopping),
@@ -52,9 +53,9 @@ pub(super) fn run(socket: &UdpSocket, address: SocketAddr, service: &Service, st
 }
 
 /// An address family as the system calls see it.
-trait Family: SockaddrLike + Copy + Into<SocketAddr> {
+trait Family: SockaddrLike + Copy + Into<SocketAddr> + Send + 'static {
     /// The address of ours that a query was sent to, as the source of the reply.
-    type Local: Copy + PartialEq;
+    type Local: Copy + PartialEq + Send + 'static;
 
     /// Room for the control message that carries it.
     fn control_space() -> Vec<u8>;
@@ -135,7 +136,7 @@ struct Queued<F: Family> {
 
 /// One worker.
 struct Loop<'a, F: Family> {
-    socket: &'a UdpSocket,
+    socket: &'a Arc<UdpSocket>,
     /// Whether the address is a wildcard, so that each query says where it was sent.
     wildcard: bool,
     responder: Responder,
@@ -150,7 +151,7 @@ struct Loop<'a, F: Family> {
 }
 
 impl<'a, F: Family> Loop<'a, F> {
-    fn new(socket: &'a UdpSocket, address: SocketAddr, service: &'a Service) -> Self {
+    fn new(socket: &'a Arc<UdpSocket>, address: SocketAddr, service: &'a Service) -> Self {
         let wildcard = address.ip().is_unspecified();
         Self {
             socket,
@@ -207,8 +208,19 @@ impl<'a, F: Family> Loop<'a, F> {
             let packet = message.iovs().next().unwrap_or_default();
             let output = self.replies.get_mut(start..start + REPLY).unwrap_or_default();
             let reply = self.responder.respond(&snapshot, packet, client.into(), now, output);
-            let Reply::Send(length) = reply else { continue };
-            let local = if self.wildcard { local(&message) } else { None };
+            let local = || if self.wildcard { local(&message) } else { None };
+            let length = match reply {
+                Reply::Send(length) => length,
+                Reply::HandOff => {
+                    let replies = way_back(self.socket, client, local());
+                    match self.responder.hand_off(packet, client.into(), replies, output) {
+                        Some(length) => length,
+                        None => continue,
+                    }
+                }
+                Reply::Silence | Reply::Reject => continue,
+            };
+            let local = local();
             self.queued.push(Queued { start, length, client, local });
             start += length.next_multiple_of(LINE);
         }
@@ -236,6 +248,20 @@ impl<'a, F: Family> Loop<'a, F> {
 /// The address of ours that a query was sent to.
 fn local<F: Family>(message: &RecvMsg<'_, '_, F>) -> Option<F::Local> {
     message.cmsgs().ok()?.find_map(|control| F::local(&control))
+}
+
+/// Sends one reply later, from the address its query came to.
+fn way_back<F: Family>(socket: &Arc<UdpSocket>, client: F, local: Option<F::Local>) -> Replies {
+    let socket = Arc::clone(socket);
+    Replies::Datagram(Box::new(move |message| {
+        let control = local.as_ref().map(F::control);
+        let slices = [IoSlice::new(message)];
+        let sent = sendmsg(socket.as_raw_fd(), &slices, control.as_slice(), MsgFlags::MSG_DONTWAIT, Some(&client));
+        if let Err(error) = sent {
+            // The client asks again.
+            debug!(%error, "a reply to a handed-off query could not be sent");
+        }
+    }))
 }
 
 /// Replies that the kernel did not take, by whether it was for want of room.

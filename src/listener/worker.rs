@@ -8,9 +8,12 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, Guard};
 use tracing::error;
 
+use tokio::sync::mpsc;
+
+use super::handoff::{HandedOff, Replies};
 use crate::answer::{AnswerSource, Outcome, SignatureOutcome, Snapshot, Transport, Worker};
 use crate::metrics::{
-    Answered, DecisionCounters, DropReason, Metrics, Protocol, QueryCounters, Signature, Site, Source,
+    Answered, DecisionCounters, DropReason, Limit, Metrics, Protocol, QueryCounters, Signature, Site, Source,
 };
 use crate::status::Moment;
 use crate::wire::{Rcode, Silence};
@@ -31,6 +34,8 @@ pub struct Service {
     pub started: Instant,
     /// The wall clock, in seconds since 1970; read once per batch, for signatures.
     pub unix_seconds: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Where queries go that are about whole zones; without it they are refused.
+    pub hand_off: Option<mpsc::Sender<HandedOff>>,
     /// Answers one packet.
     pub respond: Respond,
 }
@@ -40,6 +45,8 @@ pub struct Service {
 pub(super) enum Reply {
     /// Send this many octets of the output buffer.
     Send(usize),
+    /// Send nothing: give the query to [`Responder::hand_off`] with the way back to its client.
+    HandOff,
     /// Send nothing: the configuration says so.
     Silence,
     /// Send nothing: it was no query. A stream that carries such a thing is closed.
@@ -114,6 +121,7 @@ impl Responder {
             self.service.metrics.signed_query(counted(*signature));
         }
         match outcome {
+            Ok(outcome) if outcome.hand_off && self.service.hand_off.is_some() => Reply::HandOff,
             Ok(outcome) if outcome.length > 0 => {
                 self.counters.answered(answered(&outcome));
                 Reply::Send(outcome.length)
@@ -121,6 +129,23 @@ impl Responder {
             Ok(outcome) => self.unanswered(outcome.silence),
             Err(_) => self.panicked(packet, source, now, out),
         }
+    }
+
+    /// Lets somebody else answer the query. When too many wait, a SERVFAIL of this length is to be sent instead.
+    #[cold]
+    pub(super) fn hand_off(
+        &mut self,
+        packet: &[u8],
+        source: SocketAddr,
+        replies: Replies,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let handed_off = HandedOff { packet: packet.to_vec(), source, replies };
+        if self.service.hand_off.as_ref()?.try_send(handed_off).is_ok() {
+            return None;
+        }
+        self.service.metrics.limit_hit(Limit::HandedOff);
+        server_failure(packet, out)
     }
 
     /// Counts a packet that is dropped before or after answering.

@@ -42,6 +42,21 @@ pub(super) const DROPPED: Family =
     counter("fairlead_dropped_packets_total", &["protocol", "reason"], "Packets that got no reply, and why.");
 pub(super) const SIGNED_QUERIES: Family =
     counter("fairlead_tsig_queries_total", &["result"], "Queries with a TSIG record, by what its check came to.");
+pub(super) const TRANSFERS: Family = counter(
+    "fairlead_transfers_total",
+    &["direction", "kind", "result"],
+    "Zone transfers asked of this node, and what became of them.",
+);
+pub(super) const NOTIFIES: Family = counter(
+    "fairlead_notifies_total",
+    &["direction", "result"],
+    "Notifications of changed zones, and what became of them.",
+);
+pub(super) const SECONDARY_SERIAL: Family = gauge(
+    "fairlead_secondary_serial",
+    &["zone", "secondary"],
+    "The serial of a zone that a secondary was last seen with.",
+);
 pub(super) const DECISIONS: Family = counter(
     "fairlead_decisions_total",
     &["wide_ip", "pool", "outcome"],

@@ -304,11 +304,15 @@ pub enum Limit {
     AdminConnections,
     /// Series of one metric.
     Series,
+    /// Queries that wait for somebody else to answer them.
+    HandedOff,
+    /// Zone transfers under way at once.
+    Transfers,
 }
 
 impl Limit {
     /// Every value.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::TcpConnections,
         Self::TcpConnectionsPerClient,
         Self::TcpPipelined,
@@ -323,6 +327,8 @@ impl Limit {
         Self::MeshVirtualServers,
         Self::AdminConnections,
         Self::Series,
+        Self::HandedOff,
+        Self::Transfers,
     ];
 
     /// The label's text.
@@ -342,6 +348,8 @@ impl Limit {
             Self::MeshVirtualServers => "mesh_virtual_servers",
             Self::AdminConnections => "admin_connections",
             Self::Series => "series",
+            Self::HandedOff => "handed_off",
+            Self::Transfers => "transfers",
         }
     }
 }

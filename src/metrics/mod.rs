@@ -12,9 +12,11 @@ mod labels;
 mod queries;
 mod registry;
 mod scrape;
+mod transfers;
 
 pub use decisions::{DecisionCounters, DecisionLayout};
 pub use labels::{CloseReason, ConnectionState, DropReason, Limit, Protocol, Reload, Signature, Site, Source};
 pub use queries::{Answered, QueryCounters};
 pub use registry::{Metrics, Reader};
 pub use scrape::{KernelUdp, PeerTraffic, Scrape, Session};
+pub use transfers::{NotifyResult, TransferKind, TransferResult};

@@ -11,6 +11,7 @@ use super::family::{self, Family};
 use super::labels::{CloseReason, ConnectionState, Limit, Protocol, Reload, Signature, Site};
 use super::queries::{QueryCollector, QueryCounters};
 use super::scrape::Scrape;
+use super::transfers::TransferCounters;
 use crate::status::ObjectKind;
 
 /// Fills in what is only known when a scrape happens. It runs on the scraper's thread and must not wait for long.
@@ -25,6 +26,7 @@ pub struct Metrics {
     panics: IntCounterVec,
     limit_hits: IntCounterVec,
     signed_queries: IntCounterVec,
+    transfers: TransferCounters,
     tcp_connections: IntGaugeVec,
     tcp_closed: IntCounterVec,
     reloads: IntCounterVec,
@@ -49,6 +51,7 @@ impl Metrics {
             panics: counters(&registry, &family::PANICS, &Site::ALL.map(Site::as_str)),
             limit_hits: counters(&registry, &family::LIMIT_HITS, &Limit::ALL.map(Limit::as_str)),
             signed_queries: counters(&registry, &family::SIGNED_QUERIES, &Signature::ALL.map(Signature::as_str)),
+            transfers: TransferCounters::new(&registry),
             tcp_connections: gauges(
                 &registry,
                 &family::TCP_CONNECTIONS,
@@ -98,6 +101,11 @@ impl Metrics {
     /// Counts a query with a TSIG record.
     pub fn signed_query(&self, signature: Signature) {
         self.signed_queries.with_label_values(&[signature.as_str()]).inc();
+    }
+
+    /// What is counted of transfers.
+    pub(super) const fn transfers(&self) -> &TransferCounters {
+        &self.transfers
     }
 
     /// The number of TCP connections in a state, for the listener to move.
@@ -181,7 +189,7 @@ fn register(registry: &Registry, collector: impl Collector + 'static) {
 }
 
 /// A counter with one label, whose known values stand at zero from the start.
-fn counters(registry: &Registry, family: &Family, values: &[&str]) -> IntCounterVec {
+pub(super) fn counters(registry: &Registry, family: &Family, values: &[&str]) -> IntCounterVec {
     #[expect(clippy::expect_used, reason = "as in `register`")]
     let vector = IntCounterVec::new(Opts::new(family.name, family.help), family.labels).expect("well formed");
     for value in values {
@@ -192,7 +200,7 @@ fn counters(registry: &Registry, family: &Family, values: &[&str]) -> IntCounter
 }
 
 /// A gauge with any labels; the known values of a single label stand at zero from the start.
-fn gauges(registry: &Registry, family: &Family, values: &[&str]) -> IntGaugeVec {
+pub(super) fn gauges(registry: &Registry, family: &Family, values: &[&str]) -> IntGaugeVec {
     #[expect(clippy::expect_used, reason = "as in `register`")]
     let vector = IntGaugeVec::new(Opts::new(family.name, family.help), family.labels).expect("well formed");
     for value in values {

@@ -10,6 +10,7 @@
 mod builder;
 pub mod check;
 mod check_alias;
+mod difference;
 mod load;
 mod lookup;
 pub mod master;
@@ -39,6 +40,7 @@ mod shard;
 mod tree;
 
 pub use builder::{AddError, RRSET_RECORDS_MAX, ZoneBuilder};
+pub use difference::Difference;
 pub use load::{Loaded, ZONE_RECORDS_MAX, load};
 pub use lookup::Lookup;
 pub use record::Record;

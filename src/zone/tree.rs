@@ -1,6 +1,7 @@
 //! A zone as a name tree: shards of nodes found by hash, changed by copying only the shards that change.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::shard::{Node, Rrset, Shard};
@@ -134,6 +135,20 @@ impl Zone {
                 visit(&owner, rrset);
             }
         }
+    }
+
+    /// As [`Self::for_each`], until `visit` breaks it off.
+    pub fn try_for_each<'z>(&'z self, mut visit: impl FnMut(&[u8], Rrset<'z>) -> ControlFlow<()>) -> ControlFlow<()> {
+        let mut owner = Vec::with_capacity(255);
+        for node in self.shards.iter().flat_map(|shard| shard.nodes()) {
+            owner.clear();
+            owner.extend_from_slice(node.name());
+            owner.extend(self.apex.as_wire().iter().map(u8::to_ascii_lowercase));
+            for rrset in node.rrsets() {
+                visit(&owner, rrset)?;
+            }
+        }
+        ControlFlow::Continue(())
     }
 
     /// Every RRset of one name.

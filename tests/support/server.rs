@@ -32,14 +32,14 @@ pub(crate) fn free_port() -> u16 {
 
 /// A node with this configuration added, waited for until it answers for `zone` (whatever it answers).
 pub(crate) fn fairlead(folder: &Path, configuration: &str, zone: &str) -> Server {
-    fairlead_at(folder, free_port(), configuration, zone)
+    fairlead_at(folder, free_port(), free_port(), configuration, zone)
 }
 
-/// The same on a port that others know already.
-pub(crate) fn fairlead_at(folder: &Path, port: u16, configuration: &str, zone: &str) -> Server {
+/// The same on ports that others know already.
+pub(crate) fn fairlead_at(folder: &Path, port: u16, admin: u16, configuration: &str, zone: &str) -> Server {
     let shown = folder.display();
     let configuration = format!(
-        "node: test\nlisteners: [{{address: 127.0.0.1, port: {port}}}]\nadmin: {{address: 127.0.0.1:0}}\n\
+        "node: test\nlisteners: [{{address: 127.0.0.1, port: {port}}}]\nadmin: {{address: 127.0.0.1:{admin}}}\n\
          state: {shown}/state\ncontrol: {shown}/control.sock\n{configuration}"
     );
     let file = folder.join("fairlead.yaml");

@@ -1,0 +1,128 @@
+//! Who may have a zone by transfer, and who is told of its changes.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::topology::Prefix;
+use crate::wire::Name;
+
+/// What is configured of the transfer of each zone; a zone that is not here is given to nobody.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Transfers(HashMap<Name, ZoneTransfer>);
+
+/// What is configured of one zone's transfer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ZoneTransfer {
+    /// Who may have the zone: whoever one of these lets in.
+    pub allow: Vec<Access>,
+    /// Who is told of its changes (RFC 1996).
+    pub notify: Vec<Peer>,
+    /// What becomes of wide IPs in it.
+    pub wide_ips: TransferWideIps,
+}
+
+/// Lets somebody in who has all that it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The address lies in it.
+    pub address: Option<Prefix>,
+    /// The request is signed by this key.
+    pub key: Option<Name>,
+}
+
+/// Another server.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Peer {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The key that signs what goes to it.
+    pub key: Option<Name>,
+}
+
+/// What becomes of wide IPs in a transferred zone. Other servers know nothing of health or topology, so that a wide IP
+/// cannot be transferred as what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum TransferWideIps {
+    /// They are left out: the zone goes as its records stand.
+    #[default]
+    Omit,
+    /// In the place of the wide IP's RRset go the addresses of all enabled members of its pools, whatever their health.
+    Members,
+}
+
+impl Transfers {
+    /// The settings of these zones.
+    pub fn new(zones: impl IntoIterator<Item = (Name, ZoneTransfer)>) -> Self {
+        Self(zones.into_iter().collect())
+    }
+
+    /// The settings of the zone of that name.
+    pub fn get(&self, apex: &Name) -> Option<&ZoneTransfer> {
+        self.0.get(apex)
+    }
+
+    /// Every zone that has settings, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Name, &ZoneTransfer)> {
+        self.0.iter()
+    }
+}
+
+impl ZoneTransfer {
+    /// Whether somebody at `source`, signing with the key of that name, may have the zone.
+    pub fn allows(&self, source: IpAddr, key: Option<&Name>) -> bool {
+        self.allow.iter().any(|access| access.allows(source, key))
+    }
+}
+
+impl Access {
+    fn allows(&self, source: IpAddr, key: Option<&Name>) -> bool {
+        let in_address = self.address.is_none_or(|prefix| contains(prefix, source.to_canonical()));
+        let has_key = self.key.as_ref().is_none_or(|wanted| key == Some(wanted));
+        // One that names nothing lets nobody in.
+        (self.address.is_some() || self.key.is_some()) && in_address && has_key
+    }
+}
+
+fn contains(prefix: Prefix, address: IpAddr) -> bool {
+    let (same_family, differing, bits) = match (prefix.address, address) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (true, u128::from(a.to_bits() ^ b.to_bits()), 32),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (true, a.to_bits() ^ b.to_bits(), 128),
+        _ => (false, 0, 0),
+    };
+    let rest = bits - u32::from(prefix.length).min(bits);
+    same_family && differing.checked_shr(rest).unwrap_or(0) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefix(text: &str) -> Prefix {
+        let (address, length) = text.split_once('/').unwrap();
+        Prefix { address: address.parse().unwrap(), length: length.parse().unwrap() }
+    }
+
+    #[test]
+    fn nobody_is_let_in_unless_named() {
+        let key: Name = "k.".parse().unwrap();
+        let check = |address: Option<&str>, wanted: Option<&Name>, source: &str, signed: Option<&Name>, expected| {
+            let access = Access { address: address.map(prefix), key: wanted.cloned() };
+            let zone = ZoneTransfer { allow: vec![access], ..ZoneTransfer::default() };
+            assert_eq!(zone.allows(source.parse().unwrap(), signed), expected, "{address:?} {source}");
+        };
+        check(None, None, "192.0.2.1", None, false);
+        check(Some("192.0.2.0/24"), None, "192.0.2.255", None, true);
+        check(Some("192.0.2.0/24"), None, "::ffff:192.0.2.1", None, true);
+        check(Some("192.0.2.0/24"), None, "192.0.3.0", Some(&key), false);
+        check(Some("0.0.0.0/0"), None, "203.0.113.1", None, true);
+        check(Some("0.0.0.0/0"), None, "2001:db8::1", None, false);
+        check(Some("::/0"), None, "2001:db8::1", None, true);
+        check(Some("2001:db8::/32"), None, "2001:db9::1", None, false);
+        check(None, Some(&key), "192.0.2.1", Some(&"K.".parse().unwrap()), true);
+        check(None, Some(&key), "192.0.2.1", Some(&"other.".parse().unwrap()), false);
+        check(None, Some(&key), "192.0.2.1", None, false);
+        check(Some("192.0.2.0/24"), Some(&key), "192.0.2.1", None, false);
+        check(Some("192.0.2.0/24"), Some(&key), "192.0.2.1", Some(&key), true);
+        assert!(!ZoneTransfer::default().allows("127.0.0.1".parse().unwrap(), Some(&key)));
+    }
+}

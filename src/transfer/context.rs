@@ -1,0 +1,26 @@
+//! What every part of the module needs of the program.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::answer::Snapshot;
+use crate::metrics::Metrics;
+
+/// What every part of the module needs of the program. Cheap to copy.
+#[derive(Clone)]
+pub struct Context {
+    /// What is served: zones, keys, and who may have which zone.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Where transfers and notifications are counted.
+    pub metrics: Arc<Metrics>,
+    /// The wall clock, in seconds since 1970, for signatures and for what must outlive the process.
+    pub unix_seconds: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Context {
+    /// The wall clock's time.
+    pub(super) fn now(&self) -> u64 {
+        (self.unix_seconds)()
+    }
+}

@@ -1,0 +1,173 @@
+//! The last changes of each zone, so that IXFR can send them instead of the whole.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::answer::Snapshot;
+use crate::wire::{Name, RecordType};
+use crate::zone::{Difference, Record, Zone};
+
+/// Changes kept of one zone.
+const CHANGES_MAX: usize = 100;
+/// Records kept in the changes of one zone; more are cheaper to send as a whole zone than to remember.
+const RECORDS_MAX: usize = 200_000;
+
+/// One step from a version of a zone to the next.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) from: u32,
+    pub(super) to: u32,
+    /// The SOA of the old version.
+    pub(super) old_soa: Record,
+    /// The SOA of the new version.
+    pub(super) new_soa: Record,
+    pub(super) difference: Difference,
+}
+
+/// The changes of every zone that may be transferred.
+#[derive(Default)]
+pub(super) struct Histories(Mutex<HashMap<Name, History>>);
+
+/// The version last seen, and how it came about.
+struct History {
+    zone: Arc<Zone>,
+    changes: VecDeque<Arc<Change>>,
+}
+
+impl Histories {
+    /// Takes note of the zones of a new snapshot, as far as they may be transferred. Compares whole zones where they
+    /// are not the same object: not for a thread that must not wait.
+    pub(super) fn follow(&self, snapshot: &Snapshot) {
+        let transfers = snapshot.transfers();
+        let is_kept = |apex: &Name| transfers.get(apex).is_some_and(|zone| !zone.allow.is_empty());
+        let mut served = HashMap::new();
+        for zone in snapshot.zones().filter(|zone| is_kept(zone.apex()) && zone.records() > 0) {
+            let before = self.lock().remove(zone.apex());
+            served.insert(zone.apex().clone(), History::following(before, zone));
+        }
+        *self.lock() = served;
+    }
+
+    /// The changes that lead from version `serial` to exactly `zone`; none when they are not all known.
+    pub(super) fn since(&self, zone: &Zone, serial: u32) -> Option<Vec<Arc<Change>>> {
+        let histories = self.lock();
+        let changes = &histories.get(zone.apex())?.changes;
+        let first = changes.iter().position(|change| change.from == serial)?;
+        let changes: Vec<_> = changes.iter().skip(first).cloned().collect();
+        // The zone may have moved on and its change not been compared yet.
+        (changes.last()?.to == zone.soa().serial).then_some(changes)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Name, History>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl History {
+    fn following(before: Option<Self>, zone: &Arc<Zone>) -> Self {
+        let zone = Arc::clone(zone);
+        let Some(mut history) = before else { return Self { zone, changes: VecDeque::new() } };
+        let (from, to) = (history.zone.soa().serial, zone.soa().serial);
+        if from == to || Arc::ptr_eq(&history.zone, &zone) {
+            // The same version, perhaps read from its file again.
+            return Self { zone, ..history };
+        }
+        let change = is_newer(to, from).then(|| Change::between(&history.zone, &zone)).flatten();
+        match change {
+            Some(change) => history.changes.push_back(Arc::new(change)),
+            // The serial went back: what was known leads nowhere.
+            None => history.changes.clear(),
+        }
+        history.zone = zone;
+        let records = |changes: &VecDeque<Arc<Change>>| changes.iter().map(|one| one.difference.len()).sum::<usize>();
+        while history.changes.len() > CHANGES_MAX || records(&history.changes) > RECORDS_MAX {
+            history.changes.pop_front();
+        }
+        history
+    }
+}
+
+impl Change {
+    fn between(old: &Zone, new: &Zone) -> Option<Self> {
+        Some(Self {
+            from: old.soa().serial,
+            to: new.soa().serial,
+            old_soa: soa(old)?,
+            new_soa: soa(new)?,
+            difference: Difference::between(old, new),
+        })
+    }
+}
+
+/// The SOA record of a zone.
+pub(super) fn soa(zone: &Zone) -> Option<Record> {
+    let rrset = zone.apex_rrset(RecordType::SOA)?;
+    let (name, record_type, ttl) = (zone.apex().clone(), RecordType::SOA, rrset.ttl);
+    Some(Record { name, record_type, ttl, rdata: rrset.first().into() })
+}
+
+/// Whether serial `a` is newer than `b` (RFC 1982 §3.2); of two that are 2^31 apart neither is.
+pub(super) const fn is_newer(a: u32, b: u32) -> bool {
+    let ahead = a.wrapping_sub(b);
+    ahead != 0 && ahead < 1 << 31
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zone::ZoneBuilder;
+
+    /// Version `serial` of a zone, whose only address says which version it is.
+    fn zone(serial: u32) -> Arc<Zone> {
+        let apex: Name = "example.".parse().unwrap();
+        let mut builder = ZoneBuilder::new(&apex, 1);
+        let soa = [&[0, 0][..], &serial.to_be_bytes(), &[0; 16]].concat();
+        builder.add(&apex, RecordType::SOA, 60, &soa).unwrap();
+        builder.add(&apex, RecordType::A, 60, &serial.to_be_bytes()).unwrap();
+        Arc::new(builder.finish())
+    }
+
+    fn after(serials: &[u32]) -> History {
+        let mut history = History::following(None, &zone(serials[0]));
+        for serial in &serials[1..] {
+            history = History::following(Some(history), &zone(*serial));
+        }
+        history
+    }
+
+    #[test]
+    fn rfc1982_3_2_serials_go_round() {
+        let check = |a, b, expected| assert_eq!(is_newer(a, b), expected, "{a} {b}");
+        check(1, 0, true);
+        check(0, 1, false);
+        check(5, 5, false);
+        check(0, u32::MAX, true);
+        check(u32::MAX, 0, false);
+        check(1 << 31, 0, false);
+        check((1 << 31) - 1, 0, true);
+    }
+
+    #[test]
+    fn changes_lead_from_each_kept_version_to_the_last() {
+        let history = after(&[1, 2, 3, 3, 7]);
+        let histories = Histories::default();
+        histories.lock().insert("example.".parse().unwrap(), history);
+        let steps = |serial| histories.since(&zone(7), serial).map(|changes| changes.len());
+        assert_eq!([1, 2, 3, 4, 7].map(steps), [Some(3), Some(2), Some(1), None, None]);
+        let change = &histories.since(&zone(7), 3).unwrap()[0];
+        assert_eq!((change.difference.removed.len(), change.difference.added.len()), (1, 1));
+        assert!(histories.since(&zone(8), 1).is_none(), "the zone is ahead of what was compared");
+    }
+
+    #[test]
+    fn a_serial_that_goes_back_ends_what_is_known() {
+        assert_eq!(after(&[1, 2, 1]).changes.len(), 0);
+    }
+
+    #[test]
+    fn the_oldest_changes_go_first() {
+        let serials: Vec<u32> = (0..=150).collect();
+        let history = after(&serials);
+        assert_eq!((history.changes.len(), history.changes[0].from), (CHANGES_MAX, 50));
+    }
+}

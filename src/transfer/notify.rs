@@ -1,0 +1,201 @@
+//! Telling secondaries that a zone changed (RFC 1996), again until they answer, then looking which version they have.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use super::context::Context;
+use super::history::soa;
+use super::message::{request, signed};
+use super::requests::serial_of;
+use crate::answer::{Peer, Snapshot};
+use crate::metrics::NotifyResult;
+use crate::wire::tsig::{Signed, Signer, Verifier};
+use crate::wire::{HEADER_LENGTH, Name, NameKey, Opcode, Query, Rcode, RecordType, Records};
+use crate::zone::Record;
+
+/// How often one change is told, at most (RFC 1996 §3.6).
+const TRIES_MAX: u32 = 7;
+/// How long an answer is waited for the first time; twice as long each time after.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// How often the version of a secondary that was told is looked at, at most.
+const LOOKS_MAX: u32 = 6;
+
+/// Who was told what.
+pub(super) struct Notifier {
+    context: Context,
+    /// By zone and secondary: the serial told, and the task that tells it.
+    told: HashMap<(Name, Peer), (u32, AbortHandle)>,
+}
+
+impl Notifier {
+    pub(super) fn new(context: Context) -> Self {
+        Self { context, told: HashMap::new() }
+    }
+
+    /// Tells the secondaries of every zone whose serial they were not told yet; a newer serial ends the telling of the
+    /// last. After a start all are told: they may have missed a change.
+    pub(super) fn follow(&mut self, snapshot: &Snapshot) {
+        let mut wanted = HashMap::new();
+        for (apex, policy) in snapshot.transfers().iter().filter(|(_, policy)| !policy.notify.is_empty()) {
+            let key = NameKey::new(apex, snapshot.seed());
+            let Some(soa) = snapshot.zone(&key).and_then(|zone| soa(zone)) else { continue };
+            let Some(serial) = serial_of(soa.record_type, &soa.rdata) else { continue };
+            for peer in &policy.notify {
+                let entry = (apex.clone(), peer.clone());
+                let task = match self.told.remove(&entry) {
+                    Some((told, task)) if told == serial => task,
+                    before => {
+                        if let Some((_, task)) = before {
+                            task.abort();
+                        }
+                        let telling = Telling {
+                            context: self.context.clone(),
+                            soa: soa.clone(),
+                            serial,
+                            address: peer.address,
+                            signer: peer
+                                .key
+                                .as_ref()
+                                .and_then(|key| snapshot.keys().get(key))
+                                .cloned()
+                                .map(Signer::request),
+                        };
+                        tokio::spawn(telling.run()).abort_handle()
+                    }
+                };
+                wanted.insert(entry, (serial, task));
+            }
+        }
+        // What is left is configured no more.
+        for (_, task) in self.told.drain().map(|(_, told)| told) {
+            task.abort();
+        }
+        self.told = wanted;
+    }
+}
+
+/// Tells one secondary of one version.
+struct Telling {
+    context: Context,
+    soa: Record,
+    serial: u32,
+    address: SocketAddr,
+    signer: Option<Signer>,
+}
+
+impl Telling {
+    async fn run(self) {
+        let (zone, serial, secondary) = (&self.soa.name, self.serial, self.address);
+        let mut wait = FIRST_WAIT;
+        for attempt in 1..=TRIES_MAX {
+            let reply = self.ask(Opcode::NOTIFY, wait).await;
+            wait *= 2;
+            match reply {
+                Ok(reply) if reply.rcode == Rcode::NOERROR => {
+                    self.context.metrics.notified(NotifyResult::Acknowledged);
+                    info!(%zone, serial, %secondary, attempt, "told a secondary of a change");
+                    return self.look().await;
+                }
+                Ok(reply) => {
+                    self.context.metrics.notified(NotifyResult::Refused);
+                    warn!(%zone, serial, %secondary, rcode = %reply.rcode, "a secondary refused a notification");
+                    // It will not change its mind because it is asked again at once, but its configuration may change.
+                    sleep(wait).await;
+                }
+                Err(reason) => {
+                    self.context.metrics.notified(NotifyResult::Unanswered);
+                    if attempt == TRIES_MAX {
+                        warn!(%zone, serial, %secondary, %reason, "a secondary could not be told of a change");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks until the secondary has the version.
+    async fn look(&self) {
+        let mut wait = FIRST_WAIT;
+        for _ in 0..LOOKS_MAX {
+            sleep(wait).await;
+            wait *= 2;
+            if let Ok(Reply { serial: Some(seen), .. }) = self.ask(Opcode::QUERY, FIRST_WAIT).await {
+                self.context.metrics.secondary_has(&self.soa.name.to_string(), self.address.ip(), seen);
+                if seen == self.serial {
+                    return;
+                }
+            }
+        }
+        let (zone, serial, secondary) = (&self.soa.name, self.serial, self.address);
+        warn!(%zone, serial, %secondary, "a secondary was told of a change and does not have it yet");
+    }
+
+    /// One question to the secondary and its answer.
+    async fn ask(&self, opcode: Opcode, wait: Duration) -> Result<Reply, String> {
+        let mut random = [0; 2];
+        getrandom::fill(&mut random).map_err(|error| error.to_string())?;
+        let id = u16::from_be_bytes(random);
+        let told = (opcode == Opcode::NOTIFY).then_some((self.soa.ttl, &*self.soa.rdata));
+        let message = request(id, opcode, self.soa.name.as_wire(), RecordType::SOA, told);
+        let mut signer = self.signer.clone();
+        let message = signed(message, signer.as_mut(), self.context.now()).ok_or("the question cannot be signed")?;
+        let verifier = signer.map(Signer::into_verifier);
+        let any: IpAddr =
+            if self.address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let exchange = async {
+            let socket = UdpSocket::bind((any, 0)).await?;
+            socket.connect(self.address).await?;
+            socket.send(&message).await?;
+            let mut octets = vec![0; 4096];
+            loop {
+                let length = socket.recv(&mut octets).await?;
+                let reply = octets.get(..length).unwrap_or_default();
+                if reply.first_chunk::<2>() == Some(&random) {
+                    return Ok(reply.to_vec());
+                }
+            }
+        };
+        let reply = timeout(wait, exchange).await.map_err(|_| "no answer".to_owned())?;
+        let reply = reply.map_err(|error: std::io::Error| error.to_string())?;
+        Reply::read(&reply, verifier, self.context.now())
+    }
+}
+
+/// What a secondary said.
+struct Reply {
+    rcode: Rcode,
+    /// Of the SOA it answered with.
+    serial: Option<u32>,
+}
+
+impl Reply {
+    fn read(message: &[u8], verifier: Option<Verifier>, now: u64) -> Result<Self, String> {
+        let (query, rcode) = read_reply(message).ok_or("the answer is malformed")?;
+        if let Some(mut verifier) = verifier
+            && verifier.check(message, query.tsig, now).map_err(|error| error.to_string())? != Signed::Here
+        {
+            return Err("the answer is not signed".into());
+        }
+        let record = Records::new(message, query.question_end).next_record();
+        let serial = record.and_then(|record| serial_of(record.record_type, &record.rdata));
+        Ok(Self { rcode, serial })
+    }
+}
+
+/// Reads a reply as a query is read, and its code.
+pub(super) fn read_reply(message: &[u8]) -> Option<(Query, Rcode)> {
+    let mut octets = message.to_vec();
+    let flags = octets.get_mut(2)?;
+    if *flags & 0x80 == 0 {
+        return None;
+    }
+    *flags &= 0x7f;
+    let rcode = Rcode(u16::from(message.get(3)? & 0xf));
+    let query = Query::parse(&octets, &mut NameKey::root(0), 0).ok()?;
+    (message.len() >= HEADER_LENGTH).then_some((query, rcode))
+}

@@ -1,0 +1,50 @@
+//! What another server asks of us, read once: query, signature, the zone it is about.
+
+use crate::answer::Snapshot;
+use crate::wire::tsig::{Check, Signer, check};
+use crate::wire::{Name, NameKey, Query, RecordType, Records};
+
+/// A query that was handed off.
+pub(super) struct Request {
+    pub(super) packet: Vec<u8>,
+    pub(super) query: Query,
+    /// The zone asked for.
+    pub(super) apex: Name,
+    pub(super) key: NameKey,
+    /// Signs the replies, when the query was signed.
+    pub(super) signer: Option<Signer>,
+}
+
+impl Request {
+    /// Reads a packet that the answer path let through; none when its signature is not good any more.
+    pub(super) fn read(packet: Vec<u8>, snapshot: &Snapshot, now: u64) -> Option<Self> {
+        let mut key = NameKey::root(snapshot.seed());
+        let query = Query::parse(&packet, &mut key, snapshot.seed()).ok()?;
+        let signer = match query.tsig.map(|at| check(&packet, at, snapshot.keys(), now)) {
+            None => None,
+            Some(Check::Good(signer)) => Some(signer),
+            Some(Check::Malformed | Check::Failed(_)) => return None,
+        };
+        let apex = Name::from_wire(key.as_wire()).ok()?;
+        Some(Self { packet, query, apex, key, signer })
+    }
+
+    /// The name of the key that signed it.
+    pub(super) fn key_name(&self) -> Option<&Name> {
+        self.signer.as_ref().map(|signer| signer.key().name())
+    }
+
+    /// The serial of the SOA behind the question: what an IXFR starts from, or what a NOTIFY tells.
+    pub(super) fn serial(&self) -> Option<u32> {
+        let record = Records::new(&self.packet, self.query.question_end).next_record()?;
+        serial_of(record.record_type, &record.rdata).filter(|_| record.name == self.apex)
+    }
+}
+
+/// The serial in an SOA's RDATA.
+pub(super) fn serial_of(record_type: RecordType, rdata: &[u8]) -> Option<u32> {
+    if record_type != RecordType::SOA {
+        return None;
+    }
+    rdata.last_chunk::<20>()?.first_chunk::<4>().map(|serial| u32::from_be_bytes(*serial))
+}

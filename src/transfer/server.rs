@@ -1,0 +1,235 @@
+//! Takes what the listener hands off: judges who asks, then answers or starts a transfer.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tracing::{info, warn};
+
+use super::context::Context;
+use super::history::{Histories, is_newer};
+use super::message::Writer;
+use super::notify::Notifier;
+use super::outbound::{Content, Outbound};
+use super::requests::Request;
+use super::steered;
+use crate::answer::{Snapshot, TransferWideIps, ZoneTransfer};
+use crate::listener::{HandedOff, Replies};
+use crate::metrics::{Limit, TransferKind, TransferResult};
+use crate::wire::{Opcode, Rcode, RecordType};
+use crate::zone::Zone;
+
+/// Transfers under way at once, to all servers together.
+const TRANSFERS_MAX: usize = 10;
+/// The most octets of a reply by datagram.
+const DATAGRAM_MAX: usize = 512;
+
+/// The serving side.
+pub struct Server {
+    context: Context,
+    histories: Arc<Histories>,
+    notifier: Notifier,
+    quota: Arc<Semaphore>,
+}
+
+impl Server {
+    /// A server that has seen the snapshot in use.
+    pub fn new(context: Context) -> Self {
+        let histories = Arc::new(Histories::default());
+        let notifier = Notifier::new(context.clone());
+        Self { context, histories, notifier, quota: Arc::new(Semaphore::new(TRANSFERS_MAX)) }
+    }
+
+    /// Serves `requests` and follows `published`, the generations of snapshots, until `drain` is ready.
+    ///
+    /// # Errors
+    /// The other ends of its channels are gone.
+    pub async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<HandedOff>,
+        mut published: watch::Receiver<u64>,
+        drain: impl Future<Output = ()> + Send,
+    ) -> Result<(), String> {
+        let mut drain = std::pin::pin!(drain);
+        self.follow().await;
+        loop {
+            tokio::select! {
+                () = &mut drain => return Ok(()),
+                request = requests.recv() => match request {
+                    Some(request) => self.handle(request),
+                    None => return Err("nobody is left to hand queries off".into()),
+                },
+                changed = published.changed() => match changed {
+                    Ok(()) => self.follow().await,
+                    Err(_) => return Err("the publisher is gone".into()),
+                },
+            }
+        }
+    }
+
+    /// Takes note of the snapshot in use: what changed is kept for IXFR, then secondaries are told.
+    async fn follow(&mut self) {
+        let snapshot = self.context.snapshot.load_full();
+        let (histories, followed) = (Arc::clone(&self.histories), Arc::clone(&snapshot));
+        // Comparing large zones takes a while.
+        if let Err(error) = tokio::task::spawn_blocking(move || histories.follow(&followed)).await {
+            warn!(%error, "what changed could not be worked out: secondaries get whole zones");
+        }
+        self.notifier.follow(&snapshot);
+    }
+
+    fn handle(&mut self, handed_off: HandedOff) {
+        let HandedOff { packet, source, replies } = handed_off;
+        let snapshot = self.context.snapshot.load_full();
+        let Some(request) = Request::read(packet, &snapshot, self.context.now()) else { return };
+        match (request.query.opcode, request.query.record_type) {
+            (Opcode::QUERY, RecordType::AXFR) => {
+                self.transfer(&snapshot, request, source, replies, TransferKind::Axfr);
+            }
+            (Opcode::QUERY, RecordType::IXFR) => {
+                self.transfer(&snapshot, request, source, replies, TransferKind::Ixfr);
+            }
+            _ => reply(&self.context, &request, replies, Rcode::NOTIMP),
+        }
+    }
+
+    /// Judges a request for a zone, then sends it from a thread that may wait.
+    fn transfer(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        request: Request,
+        source: std::net::SocketAddr,
+        replies: Replies,
+        kind: TransferKind,
+    ) {
+        let zone = snapshot.zone(&request.key).cloned();
+        let policy = snapshot.transfers().get(&request.apex);
+        let (zone, policy, permit) = match self.judge(&request, source, zone, policy) {
+            Ok(judged) => judged,
+            Err((rcode, result)) => {
+                self.context.metrics.transferred_out(kind, result);
+                if result == TransferResult::Refused {
+                    let key = request.key_name().map(ToString::to_string).unwrap_or_default();
+                    info!(zone = %request.apex, %source, key, "a zone transfer was refused");
+                }
+                return reply(&self.context, &request, replies, rcode);
+            }
+        };
+        let content = self.content(snapshot, &request, &zone, policy, &replies, kind);
+        let context = self.context.clone();
+        let is_secondary = policy.notify.iter().any(|peer| peer.address.ip() == source.ip());
+        // The runtime waits for nobody's slow reader: the thread ends with the connection.
+        tokio::task::spawn_blocking(move || {
+            send(&context, &request, source, zone, &content, replies, kind, is_secondary, permit)
+        });
+    }
+
+    /// Who may have the zone, before what it costs.
+    fn judge<'s>(
+        &self,
+        request: &Request,
+        source: std::net::SocketAddr,
+        zone: Option<Arc<Zone>>,
+        policy: Option<&'s ZoneTransfer>,
+    ) -> Result<(Arc<Zone>, &'s ZoneTransfer, OwnedSemaphorePermit), (Rcode, TransferResult)> {
+        // RFC 5936 §2.2.1.
+        let zone = zone.ok_or((Rcode::NOTAUTH, TransferResult::NoZone))?;
+        let policy = policy.filter(|policy| policy.allows(source.ip(), request.key_name()));
+        let policy = policy.ok_or((Rcode::REFUSED, TransferResult::Refused))?;
+        if zone.records() == 0 {
+            return Err((Rcode::SERVFAIL, TransferResult::NoZone));
+        }
+        let permit = Arc::clone(&self.quota).try_acquire_owned().map_err(|_| {
+            self.context.metrics.limit_hit(Limit::Transfers);
+            (Rcode::SERVFAIL, TransferResult::Quota)
+        })?;
+        Ok((zone, policy, permit))
+    }
+
+    /// What is sent: for IXFR the changes where they are known, for AXFR the zone.
+    fn content(
+        &self,
+        snapshot: &Snapshot,
+        request: &Request,
+        zone: &Zone,
+        policy: &ZoneTransfer,
+        replies: &Replies,
+        kind: TransferKind,
+    ) -> Content {
+        let steered = match policy.wide_ips {
+            TransferWideIps::Omit => steered::Steered::new(),
+            TransferWideIps::Members => steered::members(snapshot, zone),
+        };
+        let serial = (kind == TransferKind::Ixfr).then(|| request.serial()).flatten();
+        let Some(serial) = serial else { return Content::Whole(steered) };
+        if matches!(replies, Replies::Datagram(_)) || !is_newer(zone.soa().serial, serial) {
+            return Content::Soa;
+        }
+        // Members change without the zone, so its changes alone would not tell them.
+        match self.histories.since(zone, serial).filter(|_| steered.is_empty()) {
+            Some(changes) => Content::Changes(changes),
+            None => Content::Whole(steered),
+        }
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is one part of one transfer, and there is one caller")]
+fn send(
+    context: &Context,
+    request: &Request,
+    source: std::net::SocketAddr,
+    zone: Arc<Zone>,
+    content: &Content,
+    replies: Replies,
+    kind: TransferKind,
+    is_secondary: bool,
+    permit: OwnedSemaphorePermit,
+) {
+    let (serial, apex) = (zone.soa().serial, zone.apex().clone());
+    let stream = match replies {
+        Replies::Stream(stream) => stream,
+        Replies::Datagram(_) => {
+            context.metrics.transferred_out(kind, TransferResult::UpToDate);
+            return datagram(context, request, &zone, replies);
+        }
+    };
+    let signer = request.signer.clone();
+    let outbound = Outbound::new(zone, &request.packet, &request.query, signer, stream, context.now());
+    let result = match (outbound.run(content), content) {
+        (Ok(_), Content::Soa) => TransferResult::UpToDate,
+        (Ok(records), _) => {
+            info!(zone = %apex, serial, to = %source, records, kind = kind.as_str(), "sent a zone");
+            if is_secondary {
+                context.metrics.secondary_has(&apex.to_string(), source.ip(), serial);
+            }
+            TransferResult::Done
+        }
+        (Err(_), _) => {
+            warn!(zone = %apex, serial, to = %source, "a zone transfer was cut off: the client left or did not read");
+            TransferResult::Failed
+        }
+    };
+    context.metrics.transferred_out(kind, result);
+    drop(permit);
+}
+
+/// Answers IXFR by datagram with the SOA (RFC 1995 §2): the client sees whether to come over TCP.
+fn datagram(context: &Context, request: &Request, zone: &Zone, replies: Replies) {
+    let mut writer = Writer::new(&request.packet, &request.query, request.signer.clone(), DATAGRAM_MAX);
+    if let Some(soa) = super::history::soa(zone) {
+        let owner = soa.name.as_wire();
+        writer.record(owner, owner.len(), soa.record_type, soa.ttl, &soa.rdata);
+    }
+    if let Some(message) = writer.finish(Rcode::NOERROR, true, context.now()) {
+        replies.send(message);
+    }
+}
+
+/// Answers with a code alone.
+pub(super) fn reply(context: &Context, request: &Request, replies: Replies, rcode: Rcode) {
+    let mut writer = Writer::new(&request.packet, &request.query, request.signer.clone(), DATAGRAM_MAX);
+    let is_authoritative = rcode == Rcode::NOERROR;
+    if let Some(message) = writer.finish(rcode, is_authoritative, context.now()) {
+        replies.send(message);
+    }
+}

@@ -1,0 +1,97 @@
+//! NSD, Knot and BIND on loopback with the zone `example.`, as secondary or as primary of another server, with one key.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::server::{Server, start};
+use super::tool;
+
+/// The key all sides share.
+pub(crate) const SECRET: &str = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0";
+
+/// The part a peer plays; the other side listens on this port of 127.0.0.1.
+#[derive(Clone, Copy)]
+pub(crate) enum Role {
+    /// It gets the zone from the other side and takes its notifications.
+    SecondaryOf(u16),
+    /// It has the zone in `example.zone`, gives it to the other side and notifies it.
+    PrimaryOf(u16),
+}
+
+/// The programs that are tried.
+pub(crate) const PROGRAMS: [&str; 3] = ["nsd", "knotd", "named"];
+
+/// Starts a program on `port` with `folder` for all its files; none when it is not installed.
+pub(crate) fn peer(program: &str, folder: &Path, port: u16, role: Role) -> Option<Server> {
+    let path = tool(program)?;
+    let (configuration, arguments): (String, &[&str]) = match program {
+        "nsd" => (nsd(folder, port, role), &["-d", "-c"]),
+        "knotd" => (knot(folder, port, role), &["-c"]),
+        _ => (bind(folder, port, role), &["-g", "-c"]),
+    };
+    let file = folder.join("peer.conf");
+    fs::write(&file, configuration).unwrap();
+    let log = folder.join("peer.log");
+    let output = fs::File::create(&log).unwrap();
+    let mut command = Command::new(path);
+    command.args(arguments).arg(&file).stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+    Some(start(&mut command, port, &log, "example."))
+}
+
+fn nsd(folder: &Path, port: u16, role: Role) -> String {
+    let folder = folder.display();
+    let zone = match role {
+        Role::SecondaryOf(other) => {
+            format!(
+                "  request-xfr: 127.0.0.1@{other} k\n  allow-notify: 127.0.0.1 k\n  zonefile: \"{folder}/secondary.zone\"\n"
+            )
+        }
+        Role::PrimaryOf(other) => format!(
+            "  provide-xfr: 127.0.0.1 k\n  notify: 127.0.0.1@{other} k\n  store-ixfr: yes\n  create-ixfr: yes\n  \
+             zonefile: \"{folder}/example.zone\"\n"
+        ),
+    };
+    format!(
+        "server:\n  ip-address: 127.0.0.1@{port}\n  username: \"\"\n  server-count: 1\n  zonesdir: \"{folder}\"\n  \
+         database: \"\"\n  pidfile: \"{folder}/nsd.pid\"\n  zonelistfile: \"{folder}/zone.list\"\n  \
+         xfrdfile: \"{folder}/xfrd.state\"\n  xfrdir: \"{folder}\"\n  verbosity: 2\nremote-control:\n  control-enable: no\n\
+         key:\n  name: k\n  algorithm: hmac-sha256\n  secret: \"{SECRET}\"\nzone:\n  name: example.\n{zone}"
+    )
+}
+
+fn knot(folder: &Path, port: u16, role: Role) -> String {
+    let folder = folder.display();
+    let (other, action, zone) = match role {
+        Role::SecondaryOf(other) => (other, "notify", "    master: other\n    file: secondary.zone\n"),
+        Role::PrimaryOf(other) => {
+            (other, "transfer", "    notify: other\n    file: example.zone\n    zonefile-load: difference\n")
+        }
+    };
+    format!(
+        "server:\n  listen: 127.0.0.1@{port}\n  rundir: \"{folder}\"\n  udp-workers: 1\n  tcp-workers: 1\n  \
+         background-workers: 1\nlog:\n  - target: stderr\n    any: info\ndatabase:\n  storage: \"{folder}/knot-db\"\nkey:\n  \
+         - id: k.\n    algorithm: hmac-sha256\n    secret: {SECRET}\nremote:\n  - id: other\n    address: 127.0.0.1@{other}\n    \
+         key: k.\nacl:\n  - id: peer\n    address: 127.0.0.1\n    key: k.\n    action: {action}\nzone:\n  - domain: example.\n    \
+         storage: \"{folder}\"\n    acl: peer\n    semantic-checks: off\n{zone}"
+    )
+}
+
+fn bind(folder: &Path, port: u16, role: Role) -> String {
+    let folder = folder.display();
+    let zone = match role {
+        Role::SecondaryOf(other) => format!(
+            "type secondary; file \"secondary.db\"; primaries {{ 127.0.0.1 port {other} key k; }}; allow-notify {{ key k; }};"
+        ),
+        Role::PrimaryOf(other) => format!(
+            "type primary; file \"example.zone\"; allow-transfer {{ key k; }}; notify explicit; \
+             also-notify {{ 127.0.0.1 port {other} key k; }}; ixfr-from-differences yes;"
+        ),
+    };
+    format!(
+        "options {{ directory \"{folder}\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; \
+         pid-file \"{folder}/named.pid\"; session-keyfile \"{folder}/session.key\"; recursion no; dnssec-validation no; \
+         notify-delay 0; managed-keys-directory \"{folder}\"; }};\ncontrols {{ }};\nkey \"k\" {{ algorithm hmac-sha256; \
+         secret \"{SECRET}\"; }};\nzone \"example\" {{ {zone} }};\n"
+    )
+}
