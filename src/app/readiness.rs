@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::names;
 use super::publisher::MonitorRound;
 use crate::admin::Readiness;
-use crate::status::Table;
-use crate::wideip::Model;
+use crate::status::{ObjectKind, Table};
+use crate::wideip::{Model, Server};
 
 /// What readiness depends on besides the table.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +19,7 @@ pub(super) struct Progress {
     pub(super) timeout: Duration,
 }
 
-/// Whether every agent has listed its virtual servers and every monitor has probed, or the time for that is over.
+/// Whether every agent of a server that is not disabled has listed its virtual servers and every monitor has probed, or the time for that is over.
 ///
 /// Verdicts remembered from the last run do not count: they may be all there is after a restart in a mesh outage, which
 /// is why the wait has an end.
@@ -27,7 +28,11 @@ pub(super) fn judge(model: &Model, table: &Table, progress: Progress) -> Readine
         return Readiness::Ready;
     }
     let mut waiting: Vec<String> = Vec::new();
-    for (index, server) in model.servers.iter().enumerate().filter(|(_, server)| server.agent.is_some()) {
+    let is_awaited = |server: &Server| {
+        let is_wanted = table.overrides().is_wanted(ObjectKind::Server, &server.name, server.enabled);
+        server.agent.is_some() && is_wanted
+    };
+    for (index, server) in model.servers.iter().enumerate().filter(|(_, server)| is_awaited(server)) {
         match table.link(index).map(|link| &link.state) {
             None => waiting.push(format!("the agent of {}", server.name)),
             Some(Err(reason)) => waiting.push(format!("the agent of {}: {reason}", server.name)),
@@ -49,7 +54,7 @@ pub(super) fn judge(model: &Model, table: &Table, progress: Progress) -> Readine
 }
 
 fn has_silent_virtual_server(model: &Model, table: &Table, server: usize) -> bool {
-    let of_server = model.virtual_servers.iter().enumerate().filter(|(_, one)| one.server.0 as usize == server);
+    let of_server = model.virtual_servers.iter().enumerate().filter(|(_, one)| names::index(one.server.0) == server);
     of_server.into_iter().any(|(index, _)| table.status(index).is_none_or(|status| status.reported.is_none()))
 }
 
@@ -57,7 +62,7 @@ fn has_silent_virtual_server(model: &Model, table: &Table, server: usize) -> boo
 mod tests {
     use super::*;
     use crate::app::sample;
-    use crate::status::{Availability, Fact, Measurements, Moment, Source, Verdict};
+    use crate::status::{Availability, Enabled, Fact, Measurements, Moment, Override, Source, Verdict};
 
     const NOT_DONE: Progress =
         Progress { monitors: MonitorRound::Done, running: Duration::from_secs(1), timeout: Duration::from_secs(30) };
@@ -96,6 +101,15 @@ mod tests {
         let waits = ["the first report of the agent of ny-lb1", "the agent of lon-lb1: port closed", left];
         check(&facts, NOT_DONE, &waits);
         check(&[], Progress { running: Duration::from_secs(30), ..NOT_DONE }, &[]);
+        let disable = Override {
+            kind: ObjectKind::Server,
+            name: "lon-lb1".into(),
+            enabled: Some(Enabled::Disabled),
+            until: None,
+            reason: "".into(),
+        };
+        check(&[Fact::Override(disable.clone())], NOT_DONE, &["the first report of the agent of ny-lb1", left]);
+        check(&[Fact::Override(Override { enabled: None, ..disable })], NOT_DONE, &waits);
         check(&[report("ny-lb1"), link("lon-lb1", Ok(())), report("lon-lb1")], NOT_DONE, &[]);
         check(&[], Progress { monitors: MonitorRound::Running, ..NOT_DONE }, &["the first round of monitors", left]);
     }
