@@ -21,6 +21,7 @@ const NAMES: usize = 10_000;
 const WINDOW: usize = 256;
 
 fn main() {
+    support::hickory::serve_if_asked();
     if !std::env::args().any(|argument| argument == "--bench") {
         // `cargo test --benches`: starting servers is no smoke run, and the other bench covers the generator.
         return;

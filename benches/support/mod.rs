@@ -8,6 +8,7 @@ pub mod cpu;
 pub mod data;
 pub mod echo;
 pub mod generator;
+pub mod hickory;
 pub mod node;
 pub mod peers;
 pub mod table;

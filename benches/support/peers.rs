@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{cpu, data};
+use super::{cpu, data, hickory};
 
 /// How long a server may take until it answers.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -24,12 +24,13 @@ pub struct Peer {
 }
 
 /// The peers, fastest first.
-pub const PEERS: [Peer; 5] = [
+pub const PEERS: [Peer; 6] = [
     Peer { name: "gdnsd", program: "/usr/sbin/gdnsd", prepare: gdnsd },
     Peer { name: "NSD", program: "/usr/sbin/nsd", prepare: nsd },
     Peer { name: "Knot", program: "/usr/sbin/knotd", prepare: knot },
     Peer { name: "PowerDNS", program: "/usr/sbin/pdns_server", prepare: powerdns },
     Peer { name: "BIND", program: "/usr/sbin/named", prepare: bind },
+    Peer { name: "hickory-server", program: "/proc/self/exe", prepare: hickory::arguments },
 ];
 
 /// Fairlead itself, as cargo built it for this bench.
