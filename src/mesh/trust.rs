@@ -23,6 +23,7 @@ use rustls::pki_types::pem::PemObject;
 
 use super::certificate::Certificate;
 use super::identity::{Identity, IdentityError, Role, check_mesh_name};
+use super::words;
 
 /// The authority's certificate in a folder.
 pub const AUTHORITY_FILE: &str = "authority.pem";
@@ -60,6 +61,8 @@ pub enum TrustError {
     File(&'static str, PathBuf, io::Error),
     /// A file does not hold what it should.
     Content(PathBuf, String),
+    /// A certificate would have ended before it began, or after the authority: when that ends, in seconds since 1970.
+    Life(i64),
     /// Keys or certificates could not be made.
     Making(rcgen::Error),
 }
@@ -100,6 +103,10 @@ pub fn issue(
     let content = |file: &str, why: String| TrustError::Content(authority.join(file), why);
     let mesh = own.authority_of.ok_or_else(|| content(AUTHORITY_FILE, "it is no authority of a mesh".to_owned()))?;
     let identity = Identity::new(&mesh, role, name).map_err(TrustError::Name)?;
+    let end = i64::try_from(life.as_secs()).ok().and_then(|life| unix_seconds.checked_add(life));
+    if life.as_secs() == 0 || end.is_none_or(|end| end > own.not_after) {
+        return Err(TrustError::Life(own.not_after));
+    }
     let key_pem = read(&authority.join(AUTHORITY_KEY_FILE))?;
     let authority_key = KeyPair::from_pem(&key_pem).map_err(|error| content(AUTHORITY_KEY_FILE, error.to_string()))?;
     let issuer = Issuer::from_ca_cert_pem(&authority_pem, authority_key)
@@ -197,6 +204,11 @@ impl fmt::Display for TrustError {
             ),
             Self::File(what, path, error) => write!(f, "could not {what} {}: {error}", path.display()),
             Self::Content(path, why) => write!(f, "{} cannot be used: {why}", path.display()),
+            Self::Life(authority_end) => write!(
+                f,
+                "a certificate lasts a second at least, and not beyond its authority, which ends on {}",
+                words::date(*authority_end)
+            ),
             Self::Making(error) => write!(f, "could not make the key or certificate: {error}"),
         }
     }
@@ -208,7 +220,7 @@ impl std::error::Error for TrustError {
             Self::Name(error) => Some(error),
             Self::File(_, _, error) => Some(error),
             Self::Making(error) => Some(error),
-            Self::Exists(_) | Self::Content(..) => None,
+            Self::Exists(_) | Self::Content(..) | Self::Life(_) => None,
         }
     }
 }
@@ -263,6 +275,11 @@ mod tests {
         check("ny", "could not read");
         init(&authority, "prod", Overwrite::Never, NOW).unwrap();
         check("../ny", "is not 1 to 128 letters");
+        for life in [Duration::ZERO, AUTHORITY_LIFE + Duration::from_secs(1), Duration::MAX] {
+            let error = issue(&authority, &out, (Role::Lb, "ny"), life, NOW).unwrap_err().to_string();
+            assert!(error.contains("not beyond its authority"), "{life:?}: {error}");
+            assert!(!out.exists());
+        }
         fs::write(authority.join(AUTHORITY_KEY_FILE), "nonsense").unwrap();
         check("ny", "authority-key.pem cannot be used");
         issue(&authority, &out, (Role::Lb, "ny"), CERTIFICATE_LIFE, NOW).unwrap_err();
