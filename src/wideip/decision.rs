@@ -80,7 +80,7 @@ pub enum Reason {
     LastKnownGood(PoolMethod),
     /// All was down; the wide IP's configured answer to that.
     WhenAllDown,
-    /// All was down and nothing is enabled, so there is nothing to serve.
+    /// All was down and nothing is enabled with a known address, so there is nothing to serve.
     NothingEnabled,
     /// The wide IP is disabled.
     Disabled,
@@ -141,7 +141,7 @@ impl fmt::Display for Reason {
             Self::AllDown(method) => write!(f, "all down, served as configured by {method}"),
             Self::LastKnownGood(method) => write!(f, "all down, last known good by {method}"),
             Self::WhenAllDown => f.write_str("all down, as when_all_down says"),
-            Self::NothingEnabled => f.write_str("all down and nothing is enabled"),
+            Self::NothingEnabled => f.write_str("all down, and nothing that is enabled has a known address"),
             Self::Disabled => f.write_str("the wide IP is disabled"),
         }
     }
