@@ -111,7 +111,7 @@ fn settings(socket: PathBuf) -> Settings {
         name: "lb1".into(),
         listen: None,
         state: PathBuf::new(),
-        agents: Vec::new(),
+        peers: Vec::new(),
         report_interval: Duration::from_secs(5),
     };
     Settings { mesh, sources: vec![source], admin: None }

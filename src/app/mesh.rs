@@ -1,10 +1,16 @@
-//! The DNS node's place in the mesh: sessions with the configured agents, as the configuration changes.
+//! The DNS node's place in the mesh: sessions with the configured agents and DNS nodes, as the configuration changes.
 
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use super::clock::Clock;
-use super::tasks::Drain;
-use crate::mesh::{self, AgentAddress, BackOff, Dialer, DialerContext, Local, PeerStates, Role, Settings};
+use super::tasks::{Drain, Tasks};
+use crate::mesh::{
+    self, Acceptor, AcceptorContext, BackOff, Dialer, DialerContext, Local, PeerAddress, PeerStates, Report, Role,
+    Settings,
+};
 use crate::status::Fact;
 
 /// What this side says of itself.
@@ -35,20 +41,53 @@ pub(super) fn dialer(
     }))
 }
 
-/// Keeps a session with each of `agents`, whichever those are at the time, until the drain begins.
+/// Keeps a session with each of `peers`, whichever those are at the time, until the drain begins.
 pub(super) async fn run(
     mut dialer: Dialer,
-    mut agents: watch::Receiver<Vec<AgentAddress>>,
+    mut peers: watch::Receiver<Vec<PeerAddress>>,
     mut drain: Drain,
 ) -> Result<(), String> {
     loop {
-        let wanted = agents.borrow_and_update().clone();
-        dialer.set_agents(&wanted);
+        let wanted = peers.borrow_and_update().clone();
+        dialer.set_peers(&wanted);
         tokio::select! {
             () = drain.requested() => break,
-            changed = agents.changed() => if changed.is_err() { break },
+            changed = peers.changed() => if changed.is_err() { break },
         }
     }
     dialer.stop().await;
+    Ok(())
+}
+
+/// Offers `reports` to the DNS nodes that dial this one until the drain begins, where an address is set for that.
+pub(super) fn listen(
+    settings: Option<&Settings>,
+    at: Clock,
+    states: &PeerStates,
+    reports: watch::Receiver<Arc<Report>>,
+    tasks: &mut Tasks,
+) -> Result<(), String> {
+    let Some((settings, address)) = settings.and_then(|settings| Some((settings, settings.listen?))) else {
+        return Ok(());
+    };
+    let bind = || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    };
+    let listener = bind().map_err(|error| format!("listening for DNS nodes on {address}: {error}"))?;
+    let context = AcceptorContext {
+        local: local(settings)?,
+        credentials: settings.credentials(Role::Dns, clock(at)),
+        clock: clock(at),
+        states: states.of_refusals(),
+        reports,
+    };
+    let (acceptor, mut drain) = (Acceptor::start(context, listener), tasks.drain());
+    tasks.spawn("mesh listener", async move {
+        drain.requested().await;
+        acceptor.stop().await;
+        Ok(())
+    });
     Ok(())
 }

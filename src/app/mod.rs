@@ -30,6 +30,7 @@ mod saver;
 pub mod state;
 pub mod tasks;
 mod tree;
+mod vantage;
 mod view;
 pub mod watch;
 

@@ -83,11 +83,11 @@ impl Node {
         let schedule = Schedule::start(targets, schedule_options(clock, config.seed), facts.clone());
         metrics.set_reader("probes", schedule.counters().reader());
         let first_round = schedule.first_round();
-        let agents = watch::Sender::new(config.mesh.as_ref().map(|mesh| mesh.agents.clone()).unwrap_or_default());
+        let dialled = watch::Sender::new(config.mesh.as_ref().map(|mesh| mesh.peers.clone()).unwrap_or_default());
         let peers = PeerStates::counting(Arc::clone(&metrics));
         if let Some(settings) = &config.mesh {
             let dialer = mesh::dialer(settings, clock, facts.clone(), peers.clone()).map_err(StartError::Other)?;
-            tasks.spawn("mesh", mesh::run(dialer, agents.subscribe(), tasks.drain()));
+            tasks.spawn("mesh", mesh::run(dialer, dialled.subscribe(), tasks.drain()));
         }
         tasks.spawn("saver", saver::run(store, saves_in));
         let published = watch::Sender::new(0);
@@ -100,8 +100,10 @@ impl Node {
         tasks.spawn("transfer", async move { server.run(handed_off_in, generations, drain.requested()).await });
         let publisher =
             Publisher::new(board, Arc::clone(&snapshot), published, schedule, saves, Arc::clone(&metrics), clock);
+        mesh::listen(config.mesh.as_ref(), clock, &peers, publisher.offered(), &mut tasks)
+            .map_err(StartError::Other)?;
         tasks.spawn("publisher", publisher.run(facts_in, commands_in, tasks.drain()));
-        let reloader = Reloader::new(path, &config, commands.clone(), agents, Arc::clone(&metrics), clock);
+        let reloader = Reloader::new(path, &config, commands.clone(), dialled, Arc::clone(&metrics), clock);
         tasks.spawn("reload", reloader.map_err(StartError::Other)?.run(tasks.drain()));
 
         let operations = Arc::new(Operations::new(commands, Arc::clone(&snapshot), first_round, peers, metrics, clock));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::answer::{self, prepare_zones};
 use crate::config::Config;
-use crate::mesh::AgentAddress;
+use crate::mesh::PeerAddress;
 use crate::monitor::{Monitor, Target};
 use crate::status;
 use crate::topology::Topology;
@@ -35,8 +35,8 @@ pub(super) struct Prepared {
     pub(super) answer: Arc<answer::Settings>,
     /// Records and regions, compiled.
     pub(super) topology: Arc<Topology>,
-    /// The agents to dial.
-    pub(super) agents: Vec<AgentAddress>,
+    /// The agents and DNS nodes to dial.
+    pub(super) peers: Vec<PeerAddress>,
     /// How long readiness waits for the first health round.
     pub(super) ready_timeout: Duration,
     /// What names are hashed under.
@@ -68,7 +68,7 @@ impl Prepared {
                 transfers: Arc::clone(&config.transfers),
             }),
             topology: Arc::new(topology),
-            agents: config.mesh.as_ref().map(|mesh| mesh.agents.clone()).unwrap_or_default(),
+            peers: config.mesh.as_ref().map(|mesh| mesh.peers.clone()).unwrap_or_default(),
             ready_timeout: config.ready_timeout,
             seed: config.seed,
         })

@@ -15,9 +15,11 @@ use super::prepare::Prepared;
 use super::readiness::{Progress, judge};
 use super::saver::Save;
 use super::tasks::Drain;
+use super::vantage;
 use super::view::View;
 use crate::admin::Readiness;
 use crate::answer::Snapshot;
+use crate::mesh::Report;
 use crate::metrics::{Limit, Metrics};
 use crate::monitor::Schedule;
 use crate::status::{Enabled, Fact, Moment, ObjectKind, Override, Remembered};
@@ -86,6 +88,8 @@ pub(super) struct Publisher {
     /// Snapshots that workers may still be reading. The last one to let go of a snapshot frees it, a million records
     /// perhaps, and that shall never be a worker in the middle of a batch.
     replaced: Vec<Arc<Snapshot>>,
+    /// What other DNS nodes are told, when they can ask.
+    offered: watch::Sender<Arc<Report>>,
     /// Whether a verdict flipped since.
     has_flipped: bool,
     metrics: Arc<Metrics>,
@@ -111,10 +115,16 @@ impl Publisher {
             saves,
             saved: None,
             replaced: Vec::new(),
+            offered: watch::Sender::default(),
             has_flipped: false,
             metrics,
             clock,
         }
+    }
+
+    /// What other DNS nodes are told of this node's own monitors; made anew each second while somebody holds this.
+    pub(super) fn offered(&self) -> watch::Receiver<Arc<Report>> {
+        self.offered.subscribe()
     }
 
     /// Publishes until the drain begins, then keeps what is known.
@@ -164,6 +174,21 @@ impl Publisher {
         if std::mem::take(&mut self.has_flipped) {
             self.save_health();
         }
+        self.offer();
+    }
+
+    fn offer(&self) {
+        if self.offered.receiver_count() == 0 {
+            return;
+        }
+        let report = vantage::report(&self.board, self.clock.now());
+        self.offered.send_if_modified(|last| {
+            let differs = **last != report;
+            if differs {
+                *last = Arc::new(report);
+            }
+            differs
+        });
     }
 
     /// Takes the batch and, where it changed anything, what comes within the next moment.

@@ -15,7 +15,7 @@ use super::publisher::Command;
 use super::tasks::Drain;
 use super::watch::{PERIOD, Watch};
 use crate::config::{self, Config, LoadErrors, Problem};
-use crate::mesh::AgentAddress;
+use crate::mesh::PeerAddress;
 use crate::metrics::{Metrics, Reload};
 use crate::{listener, mesh};
 
@@ -27,7 +27,7 @@ pub(super) struct Fixed {
     admin: Option<SocketAddr>,
     control: PathBuf,
     state: PathBuf,
-    /// Without the agents, which may change.
+    /// Without the peers to dial, which may change.
     mesh: Option<mesh::Settings>,
 }
 
@@ -39,7 +39,7 @@ impl Fixed {
             admin: config.admin,
             control: config.control.clone(),
             state: config.state.clone(),
-            mesh: config.mesh.clone().map(|mesh| mesh::Settings { agents: Vec::new(), ..mesh }),
+            mesh: config.mesh.clone().map(|mesh| mesh::Settings { peers: Vec::new(), ..mesh }),
         }
     }
 
@@ -66,7 +66,7 @@ pub(super) struct Reloader {
     /// None unless `watch: true`.
     watch: Option<Watch>,
     commands: mpsc::Sender<Command>,
-    agents: watch::Sender<Vec<AgentAddress>>,
+    peers: watch::Sender<Vec<PeerAddress>>,
     metrics: Arc<Metrics>,
     clock: Clock,
     hangup: Signal,
@@ -78,14 +78,14 @@ impl Reloader {
         path: &Path,
         config: &Config,
         commands: mpsc::Sender<Command>,
-        agents: watch::Sender<Vec<AgentAddress>>,
+        peers: watch::Sender<Vec<PeerAddress>>,
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Result<Self, String> {
         let hangup = signal(SignalKind::hangup()).map_err(|error| format!("listening to SIGHUP: {error}"))?;
         let watch = config.watch.then(|| Watch::new(watched(path, config)));
         let (path, seed, fixed) = (path.to_owned(), config.seed, Fixed::of(config));
-        Ok(Self { path, seed, fixed, watch, commands, agents, metrics, clock, hangup })
+        Ok(Self { path, seed, fixed, watch, commands, peers, metrics, clock, hangup })
     }
 
     /// Reloads until the drain begins.
@@ -148,7 +148,7 @@ impl Reloader {
     }
 
     async fn apply(&mut self, config: Config, prepared: Prepared) -> Result<(), Refusal> {
-        let agents = prepared.agents.clone();
+        let peers = prepared.peers.clone();
         let (reply, done) = oneshot::channel();
         let gone = || Refusal::Other("the publisher is gone".to_owned());
         self.commands.send(Command::Reload(Box::new(prepared), reply)).await.map_err(|_| gone())?;
@@ -156,9 +156,9 @@ impl Reloader {
         for setting in self.fixed.changed(&Fixed::of(&config)) {
             warn!(setting, "changed in the files; the change needs a restart");
         }
-        self.agents.send_if_modified(|known| {
-            let differs = *known != agents;
-            *known = agents;
+        self.peers.send_if_modified(|known| {
+            let differs = *known != peers;
+            *known = peers;
             differs
         });
         let files = watched(&self.path, &config);

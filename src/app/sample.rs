@@ -105,7 +105,7 @@ pub(super) fn prepared(model: Model) -> Prepared {
         zones: Vec::new(),
         answer: Arc::new(answer),
         topology: Arc::new(Topology::compile(&Rules::default(), None, None).unwrap()),
-        agents: Vec::new(),
+        peers: Vec::new(),
         ready_timeout: Duration::from_secs(30),
         seed: 7,
     }

@@ -42,7 +42,7 @@ fn mesh(written: &file::Agent, root: &Place<'_>, reader: &Reader<'_>) -> mesh::S
             Some(path) => reader.sources.resolve(place.field("state").position(), path),
             None => std::path::Path::new(limits::STATE_FOLDER).join("mesh"),
         },
-        agents: Vec::new(),
+        peers: Vec::new(),
         report_interval: limits::REPORT_INTERVAL.take(interval, &place.field("report_interval"), reader.issues),
     }
 }

@@ -108,6 +108,10 @@ pub(crate) struct Admin {
 pub(crate) struct Mesh {
     /// Where other DNS nodes reach this one; without it, this node only dials.
     pub(crate) address: Option<Written<SocketAddr>>,
+    /// The other DNS nodes, by the names their certificates carry: where each takes connections. What their monitors
+    /// see counts as much as what this node's do.
+    #[serde(default)]
+    pub(crate) peers: Named<Written<SocketAddr>>,
     /// The folder with authority.pem, certificate.pem and key.pem. Default: `mesh` in the state folder.
     pub(crate) state: Option<PathBuf>,
     /// How often agents send measurements; verdicts age by it. Default: 5s.

@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(model.wide_ips[0].method, WideIpMethod::Topology);
         assert_eq!(model.wide_ips[0].pools[1].ratio, 3);
         assert_eq!(config.monitors.len(), 1);
-        assert_eq!(config.mesh.unwrap().agents.len(), 1);
+        assert_eq!(config.mesh.unwrap().peers.len(), 1);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod load;
 mod monitors;
 mod names;
 mod node;
+mod peers;
 mod pools;
 mod resolve;
 mod schema;

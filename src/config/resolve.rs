@@ -15,6 +15,7 @@ use super::limits;
 use super::monitors::Monitors;
 use super::names::check_object_name;
 use super::node::Place;
+use super::peers;
 use super::pools;
 use super::sources::{Reader, show_io};
 use super::steering::Steering;
@@ -154,12 +155,8 @@ fn mesh(
     report_interval: Duration,
     reader: &Reader<'_>,
 ) -> Option<mesh::Settings> {
-    let agents = model
-        .servers
-        .iter()
-        .filter_map(|server| Some(mesh::AgentAddress { server: Arc::clone(&server.name), address: server.agent? }));
-    let agents: Vec<mesh::AgentAddress> = agents.collect();
-    if written.mesh.is_none() && agents.is_empty() {
+    let peers = peers::resolve(written, root, model, reader.issues);
+    if written.mesh.is_none() && peers.is_empty() {
         return None;
     }
     let own = written.mesh.as_ref();
@@ -170,7 +167,7 @@ fn mesh(
             Some(path) => reader.sources.resolve(root.field("mesh").field("state").position(), path),
             None => state.join("mesh"),
         },
-        agents,
+        peers,
         report_interval,
     })
 }

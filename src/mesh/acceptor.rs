@@ -1,4 +1,4 @@
-//! The agent's end: takes connections of DNS nodes within caps, shakes hands, and reports to each.
+//! The end of whoever reports, an agent or a DNS node: takes connections of DNS nodes within caps, shakes hands, and reports to each.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -31,10 +31,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long the farewells of all sessions may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What an agent's sessions share.
+/// What the sessions of whoever reports share.
 #[derive(Debug, Clone)]
 pub struct AcceptorContext {
-    /// This agent; its name is the server it reports for.
+    /// This agent or DNS node; its name is the server it reports for, or its own.
     pub local: Local,
     /// Its certificate.
     pub credentials: Arc<CredentialFiles>,
@@ -42,7 +42,7 @@ pub struct AcceptorContext {
     pub clock: Clock,
     /// Where the state of every peer is kept.
     pub states: PeerStates,
-    /// The agent's reports. The value the channel was made with is not sent: only what is published after.
+    /// The reports to send. The value the channel was made with is not sent: only what is published after.
     pub reports: watch::Receiver<Arc<Report>>,
 }
 

@@ -1,4 +1,4 @@
-//! The DNS node's end: one task per agent that dials, talks, and dials again.
+//! The DNS node's end: one task per agent or other DNS node that dials, talks, and dials again.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,7 +19,7 @@ use super::identity::{Identity, Role};
 use super::inbound::Progress;
 use super::peer::{Local, Peer};
 use super::session::{Ends, Surroundings, drive, stopping};
-use super::settings::AgentAddress;
+use super::settings::PeerAddress;
 use super::states::PeerStates;
 use super::tls;
 use crate::status::{Fact, Moment};
@@ -65,7 +65,7 @@ pub struct DialerContext {
     pub credentials: Arc<CredentialFiles>,
     /// Its clocks.
     pub clock: Clock,
-    /// Where facts go; a full channel slows the agents down.
+    /// Where facts go; a full channel slows the peers down.
     pub facts: mpsc::Sender<Fact>,
     /// Where the state of every peer is kept.
     pub states: PeerStates,
@@ -73,11 +73,11 @@ pub struct DialerContext {
     pub back_off: BackOff,
 }
 
-/// Keeps a session with every configured agent. Needs a tokio runtime; dropping it ends the sessions.
+/// Keeps a session with every configured agent and DNS node. Needs a tokio runtime; dropping it ends the sessions.
 #[derive(Debug)]
 pub struct Dialer {
     context: DialerContext,
-    agents: BTreeMap<AgentAddress, Task>,
+    peers: BTreeMap<PeerAddress, Task>,
 }
 
 #[derive(Debug)]
@@ -88,31 +88,31 @@ struct Task {
 }
 
 impl Dialer {
-    /// A dialer with no agents yet.
+    /// A dialer with no peers yet.
     pub const fn new(context: DialerContext) -> Self {
-        Self { context, agents: BTreeMap::new() }
+        Self { context, peers: BTreeMap::new() }
     }
 
-    /// Dials these agents and no others; sessions with those that stay are left alone.
-    pub fn set_agents(&mut self, agents: &[AgentAddress]) {
-        self.agents.retain(|agent, _| {
-            let stays = agents.contains(agent);
+    /// Dials these peers and no others; sessions with those that stay are left alone.
+    pub fn set_peers(&mut self, peers: &[PeerAddress]) {
+        self.peers.retain(|remote, _| {
+            let stays = peers.contains(remote);
             if !stays {
-                self.context.states.forget(&agent.server);
+                self.context.states.forget(&remote.name);
             }
             stays
         });
-        for agent in agents.iter().filter(|agent| !self.agents.contains_key(agent)).cloned().collect::<Vec<_>>() {
+        for remote in peers.iter().filter(|remote| !self.peers.contains_key(remote)).cloned().collect::<Vec<_>>() {
             let (stop, stopped) = watch::channel(false);
-            self.context.states.expect(&agent.server, agent.address, self.context.clock.moment());
-            let handle = tokio::spawn(keep(self.context.clone(), agent.clone(), stopped));
-            self.agents.insert(agent, Task { stop, handle });
+            self.context.states.expect(&remote.name, remote.address, self.context.clock.moment());
+            let handle = tokio::spawn(keep(self.context.clone(), remote.clone(), stopped));
+            self.peers.insert(remote, Task { stop, handle });
         }
     }
 
-    /// Says goodbye to every agent and waits for it, two seconds at most.
+    /// Says goodbye to every peer and waits for it, two seconds at most.
     pub async fn stop(self) {
-        let tasks: Vec<Task> = self.agents.into_values().collect();
+        let tasks: Vec<Task> = self.peers.into_values().collect();
         tasks.iter().for_each(|task| {
             task.stop.send_replace(true);
         });
@@ -127,12 +127,12 @@ impl Dialer {
     }
 }
 
-/// Keeps a session with one agent until told to stop.
-async fn keep(context: DialerContext, agent: AgentAddress, mut stopped: watch::Receiver<bool>) {
+/// Keeps a session with one peer until told to stop.
+async fn keep(context: DialerContext, remote: PeerAddress, mut stopped: watch::Receiver<bool>) {
     let mut progress = Progress::default();
     let mut failures = 0_u32;
     loop {
-        let attempt = attempt(&context, &agent, &mut progress, stopped.clone()).await;
+        let attempt = attempt(&context, &remote, &mut progress, stopped.clone()).await;
         let now = context.clock.moment();
         if attempt.error == LinkError::Stopping || *stopped.borrow() || stopped.has_changed().is_err() {
             return;
@@ -141,7 +141,7 @@ async fn keep(context: DialerContext, agent: AgentAddress, mut stopped: watch::R
             continue;
         }
         failures = if attempt.lasted >= STABLE_AFTER { 1 } else { failures.saturating_add(1) };
-        tell(&context, &agent, &attempt.error, now).await;
+        tell(&context, &remote, &attempt.error, now).await;
         let wait = context.back_off.wait(failures, getrandom::u64().unwrap_or(0));
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
@@ -151,15 +151,18 @@ async fn keep(context: DialerContext, agent: AgentAddress, mut stopped: watch::R
 }
 
 /// Tells the log, the states and the publisher why there is no session.
-async fn tell(context: &DialerContext, agent: &AgentAddress, error: &LinkError, now: Moment) {
-    let (server, address) = (&agent.server, agent.address);
-    if context.states.down(server, error, now) {
-        tracing::warn!(%server, %address, reason = %error, kind = error.label(), "mesh session down");
-        let fact = Fact::Link { server: Arc::clone(server), state: Err(error.to_string().into()), at: now };
-        // A publisher that is gone needs no more facts.
-        let _ = context.facts.send(fact).await;
+async fn tell(context: &DialerContext, remote: &PeerAddress, error: &LinkError, now: Moment) {
+    let (peer, address) = (&remote.name, remote.address);
+    if context.states.down(peer, error, now) {
+        tracing::warn!(%peer, %address, reason = %error, kind = error.label(), "mesh session down");
+        // A lost DNS node is nobody's agent: its votes age, and that is all.
+        if remote.role == Role::Lb {
+            let fact = Fact::Link { server: Arc::clone(peer), state: Err(error.to_string().into()), at: now };
+            // A publisher that is gone needs no more facts.
+            let _ = context.facts.send(fact).await;
+        }
     } else {
-        tracing::debug!(%server, %address, reason = %error, "mesh session still down");
+        tracing::debug!(%peer, %address, reason = %error, "mesh session still down");
     }
 }
 
@@ -172,19 +175,19 @@ struct Attempt {
 
 async fn attempt(
     context: &DialerContext,
-    agent: &AgentAddress,
+    remote: &PeerAddress,
     progress: &mut Progress,
     mut stopped: watch::Receiver<bool>,
 ) -> Attempt {
     let opened = tokio::select! {
         error = stopping(&mut stopped) => Err(error),
-        opened = open(context, agent) => opened,
+        opened = open(context, remote) => opened,
     };
-    let (stream, surroundings, remote) = match opened {
+    let (stream, surroundings, identity) = match opened {
         Ok(opened) => opened,
         Err(error) => return Attempt { error, lasted: Duration::ZERO },
     };
-    let peer = Peer::dial(context.local.clone(), remote, progress.clone(), context.clock.moment());
+    let peer = Peer::dial(context.local.clone(), identity, progress.clone(), context.clock.moment());
     let mut ends = Ends::Facts(context.facts.clone());
     let stop = async {
         tokio::select! {
@@ -203,14 +206,14 @@ async fn attempt(
 type Opened = (tokio_rustls::client::TlsStream<TcpStream>, Surroundings, Identity);
 
 /// Opens a connection and shakes hands.
-async fn open(context: &DialerContext, agent: &AgentAddress) -> Result<Opened, LinkError> {
+async fn open(context: &DialerContext, remote: &PeerAddress) -> Result<Opened, LinkError> {
     let credentials = context.credentials.current()?;
     context.states.own(&credentials);
-    let expected = Identity::new(&credentials.identity.mesh, Role::Lb, &agent.server)
+    let expected = Identity::new(&credentials.identity.mesh, remote.role, &remote.name)
         .map_err(|error| LinkError::OwnCredentials(error.to_string()))?;
-    let stream = reach(agent.address).await?;
+    let stream = reach(remote.address).await?;
     let (stream, peer) = tls::connect(stream, &credentials, expected, context.clock).await?;
-    context.states.presented(&agent.server, &peer.certificate, context.clock.moment());
+    context.states.presented(&remote.name, &peer.certificate, context.clock.moment());
     let surroundings = Surroundings { clock: context.clock, states: context.states.clone(), credentials };
     Ok((stream, surroundings, peer.identity))
 }

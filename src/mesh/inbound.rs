@@ -1,12 +1,16 @@
-//! The DNS node's half of a session: an agent's frames become facts, or are refused and counted.
+//! The DNS node's half of a session: a peer's frames become facts, or are refused and counted.
 //!
 //! | report | taken when |
 //! |---|---|
-//! | of another server than the agent's certificate names | never |
+//! | of another server, or node, than the peer's certificate names | never |
 //! | of another boot id than the session's `Hello` | never: a new process needs a new session |
 //! | with a sequence not above the last one of that boot id | never, in whatever session it comes |
 //! | changes or measurements before the first full list | never |
+//! | of a DNS node, on a name that is not `server/virtual-server` | never |
 //! | anything else | at once; a list in parts when its last part is there |
+//!
+//! An agent speaks for its own server. A DNS node gives the verdicts of its own monitors, one vote each: it lists
+//! nothing and measures nothing.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,6 +18,7 @@ use std::sync::Arc;
 
 use super::error::LinkError;
 use super::frame::{PARTS_MAX, VIRTUAL_SERVERS_MAX};
+use super::identity::{Identity, Role};
 use super::outbound::is_usable_name;
 use super::proto::{self, Change, Inventory, Measures, VirtualServer};
 use super::report::Host;
@@ -93,7 +98,8 @@ pub(super) struct Taken {
 /// The last word on one virtual server, to be repeated with new measurements.
 #[derive(Debug, Clone)]
 struct Known {
-    name: Arc<str>,
+    /// The server and the virtual server it is of.
+    subject: (Arc<str>, Arc<str>),
     availability: Availability,
     reason: Arc<str>,
     measurements: Measurements,
@@ -110,8 +116,10 @@ struct Assembly {
 /// What one session has brought so far.
 #[derive(Debug)]
 pub(super) struct Inbound {
-    /// The server the agent may speak for.
+    /// The server the agent may speak for, or the DNS node itself.
     server: Arc<str>,
+    /// In what capacity it speaks.
+    source: Source,
     /// How far its reports were taken, in this session and those before.
     progress: Progress,
     /// The virtual servers of the last full list; none before it.
@@ -131,8 +139,12 @@ struct Head<'a> {
 
 impl Inbound {
     /// The state before `Hello`.
-    pub(super) fn new(server: Arc<str>, progress: Progress) -> Self {
-        Self { server, progress, known: None, assembly: None, host: Host::default() }
+    pub(super) fn new(remote: &Identity, progress: Progress) -> Self {
+        let source = match remote.role {
+            Role::Lb => Source::Agent,
+            Role::Dns => Source::Peer(Arc::clone(&remote.name)),
+        };
+        Self { server: Arc::clone(&remote.name), source, progress, known: None, assembly: None, host: Host::default() }
     }
 
     /// The agent said `Hello` as the process `boot_id`.
@@ -188,15 +200,33 @@ impl Inbound {
                 taken.refused.push(FrameRefusal::BadEntry);
                 continue;
             }
-            let word = read_word(found.name.as_str().into(), &found);
-            verdicts.push(verdict(&self.server, self.host, &word, now));
-            discovered.push(Discovered { name: Arc::clone(&word.name), address });
-            known.insert(Arc::clone(&word.name), word);
+            let name: Arc<str> = found.name.as_str().into();
+            let Some(subject) = self.subject(&name) else {
+                taken.refused.push(FrameRefusal::BadEntry);
+                continue;
+            };
+            let word = read_word(subject, &found);
+            verdicts.push(verdict(&self.source, self.host, &word, now));
+            discovered.push(Discovered { name: Arc::clone(&name), address });
+            known.insert(name, word);
         }
         self.known = Some(known);
-        taken.facts.push(Fact::Inventory { server: Arc::clone(&self.server), virtual_servers: discovered, at: now });
+        // What a DNS node does not probe may be there all the same.
+        if self.source == Source::Agent {
+            let server = Arc::clone(&self.server);
+            taken.facts.push(Fact::Inventory { server, virtual_servers: discovered, at: now });
+        }
         taken.facts.extend(verdicts);
         taken
+    }
+
+    /// The server and virtual server that the peer means by `name`; none when it may not speak of such.
+    fn subject(&self, name: &Arc<str>) -> Option<(Arc<str>, Arc<str>)> {
+        if self.source == Source::Agent {
+            return Some((Arc::clone(&self.server), Arc::clone(name)));
+        }
+        let (server, virtual_server) = name.split_once('/')?;
+        (!server.is_empty() && !virtual_server.is_empty()).then(|| (server.into(), virtual_server.into()))
     }
 
     /// Takes status changes.
@@ -209,8 +239,8 @@ impl Inbound {
         for found in change.virtual_servers {
             match self.known.as_mut().and_then(|known| known.get_mut(found.name.as_str())) {
                 Some(known) => {
-                    *known = read_word(Arc::clone(&known.name), &found);
-                    taken.facts.push(verdict(&self.server, self.host, known, now));
+                    *known = read_word(known.subject.clone(), &found);
+                    taken.facts.push(verdict(&self.source, self.host, known, now));
                 }
                 None => taken.refused.push(FrameRefusal::BadEntry),
             }
@@ -230,7 +260,7 @@ impl Inbound {
             match self.known.as_mut().and_then(|known| known.get_mut(measured.name.as_str())) {
                 Some(known) => {
                     known.measurements = read_measurements(measured.measurements);
-                    taken.facts.push(verdict(&self.server, self.host, known, now));
+                    taken.facts.push(verdict(&self.source, self.host, known, now));
                 }
                 None => taken.refused.push(FrameRefusal::BadEntry),
             }
@@ -269,17 +299,18 @@ impl Inbound {
     }
 }
 
-fn verdict(server: &Arc<str>, host: Host, known: &Known, now: Moment) -> Fact {
+fn verdict(source: &Source, host: Host, known: &Known, now: Moment) -> Fact {
     let Host { cpu_percent, memory_free_bytes } = host;
+    let (server, virtual_server) = &known.subject;
+    let measurements = match source {
+        Source::Agent => Measurements { cpu_percent, memory_free_bytes, ..known.measurements },
+        _ => Measurements::default(),
+    };
     Fact::Verdict {
         server: Arc::clone(server),
-        virtual_server: Arc::clone(&known.name),
-        source: Source::Agent,
-        verdict: Verdict {
-            availability: known.availability,
-            reason: Arc::clone(&known.reason),
-            measurements: Measurements { cpu_percent, memory_free_bytes, ..known.measurements },
-        },
+        virtual_server: Arc::clone(virtual_server),
+        source: source.clone(),
+        verdict: Verdict { availability: known.availability, reason: Arc::clone(&known.reason), measurements },
         at: now,
     }
 }
@@ -290,7 +321,7 @@ impl Taken {
     }
 }
 
-fn read_word(name: Arc<str>, found: &VirtualServer) -> Known {
+fn read_word(subject: (Arc<str>, Arc<str>), found: &VirtualServer) -> Known {
     let availability = match found.availability() {
         proto::Availability::Available => Availability::Available,
         proto::Availability::Unavailable => Availability::Unavailable,
@@ -298,7 +329,7 @@ fn read_word(name: Arc<str>, found: &VirtualServer) -> Known {
         proto::Availability::Unknown => Availability::Unknown,
     };
     let measurements = read_measurements(found.measurements);
-    Known { name, availability, reason: words::printable(&found.reason).into(), measurements }
+    Known { subject, availability, reason: words::printable(&found.reason).into(), measurements }
 }
 
 fn read_address(found: &VirtualServer) -> Option<SocketAddr> {

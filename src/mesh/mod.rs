@@ -5,6 +5,10 @@
 //! `session` writes. `dialer` and `acceptor` own the sockets, `tls` and `verify` the handshake, `credentials` and
 //! [`trust`] the files, `states` what people and metrics see of it all.
 //!
+//! An agent reports for its own server. A DNS node with an address reports too: what its own monitors see of each
+//! `server/virtual-server`, one vote beside those of the nodes that dial it. Two nodes that dial each other hold two
+//! sessions, one for each direction.
+//!
 //! # Invariants
 //! - The peer state machine has no sockets and no clock; it is driven by frames and moments.
 //! - A peer is believed only for what its certificate names; frames are bounded and hostile until parsed.
@@ -52,5 +56,5 @@ pub use inbound::{FrameRefusal, Progress};
 pub use outbound::Sequence;
 pub use peer::{Local, Peer, VERSIONS};
 pub use report::{Host, Report, VirtualServerReport};
-pub use settings::{AgentAddress, Settings};
+pub use settings::{PeerAddress, Settings};
 pub use states::{Counters, MeshStatus, OwnCertificate, PeerStates, PeerStatus};

@@ -1,9 +1,9 @@
 //! One mesh session as a state machine: no sockets, no clock, no randomness. Frames and moments go in, actions come out.
 //!
-//! A DNS node dials ([`Peer::dial`]), an agent listens ([`Peer::listen`]). The listener speaks first, so that a dialer
+//! A DNS node dials ([`Peer::dial`]), an agent or another DNS node listens ([`Peer::listen`]). The listener speaks first, so that a dialer
 //! that hears a `Hello` knows its certificate was accepted.
 //!
-//! | state | listener (agent) | dialer (DNS node) |
+//! | state | listener (agent or DNS node) | dialer (DNS node) |
 //! |---|---|---|
 //! | start | sends `Hello` | waits |
 //! | `Hello` comes | sends the full list | sends `Hello`, the link is up |
@@ -132,9 +132,9 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A DNS node's session with the agent `remote`, which continues from `progress`.
+    /// A DNS node's session with the agent or DNS node `remote`, which continues from `progress`.
     pub fn dial(local: Local, remote: Identity, progress: Progress, now: Moment) -> Self {
-        let inbound = Inbound::new(Arc::clone(&remote.name), progress);
+        let inbound = Inbound::new(&remote, progress);
         Self::new(local, remote, Side::Dialer(inbound), now)
     }
 
@@ -192,7 +192,7 @@ impl Peer {
 
     fn take_report(&mut self, body: Body, now: Moment) -> Result<Taken, LinkError> {
         let Side::Dialer(inbound) = &mut self.side else {
-            return Err(LinkError::Violation("a DNS node sent a report"));
+            return Err(LinkError::Violation("the side that dialled sent a report"));
         };
         match body {
             Body::Inventory(list) => inbound.inventory(list, now),

@@ -11,6 +11,7 @@ use super::clock::Clock;
 use super::credentials::Credentials;
 use super::error::LinkError;
 use super::frame::{self, Decoder};
+use super::identity::Role;
 use super::outbound::unsendable;
 use super::peer::{Action, ClockDifference, Peer};
 use super::report::Report;
@@ -255,7 +256,8 @@ impl<S: AsyncRead + AsyncWrite> Session<'_, S> {
                         boot = format_args!("{:016x}", established.boot_id), "mesh session up");
                     self.established = Some(now);
                     states.up(&self.name, established, now);
-                    if let Ends::Facts(facts) = self.ends {
+                    // A DNS node is nobody's agent.
+                    if let (Ends::Facts(facts), Role::Lb) = (&*self.ends, self.peer.remote().role) {
                         let fact = Fact::Link { server: Arc::clone(&self.name), state: Ok(()), at: now };
                         if facts.send(fact).await.is_err() {
                             return Some(LinkError::Stopping);

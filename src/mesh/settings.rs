@@ -20,8 +20,8 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// The folder with `authority.pem`, `certificate.pem` and `key.pem`.
     pub state: PathBuf,
-    /// The agents to dial.
-    pub agents: Vec<AgentAddress>,
+    /// The agents and DNS nodes to dial.
+    pub peers: Vec<PeerAddress>,
     /// How often an agent sends measurements; also the unit of ageing. Default 5 s.
     pub report_interval: Duration,
 }
@@ -39,11 +39,13 @@ impl Settings {
     }
 }
 
-/// An agent to dial.
+/// An agent or a DNS node to dial.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct AgentAddress {
-    /// The name of its server: its certificate must say `spiffe://<mesh>/lb/<server>`.
-    pub server: Arc<str>,
+pub struct PeerAddress {
+    /// What it is.
+    pub role: Role,
+    /// The name of an agent's server, or of a DNS node: the certificate must say `spiffe://<mesh>/<role>/<name>`.
+    pub name: Arc<str>,
     /// Where it listens.
     pub address: SocketAddr,
 }

@@ -17,7 +17,7 @@ use super::dialer::{BackOff, Dialer, DialerContext};
 use super::identity::Role;
 use super::peer::Local;
 use super::report::{Host, Report, VirtualServerReport};
-use super::settings::{AgentAddress, Settings};
+use super::settings::{PeerAddress, Settings};
 use super::states::{PeerStates, PeerStatus};
 use super::trust::{self, Overwrite};
 use crate::status::{Availability, Fact, Measurements, Source, Verdict};
@@ -68,17 +68,22 @@ impl Mesh {
 
     fn settings(&self, name: &str) -> Settings {
         let report_interval = Duration::from_millis(500);
-        Settings { name: name.into(), listen: None, state: self.path(name), agents: vec![], report_interval }
+        Settings { name: name.into(), listen: None, state: self.path(name), peers: vec![], report_interval }
     }
 
     async fn agent(&self, boot_id: u64, address: &str) -> Agent {
-        let settings = self.settings("ny");
+        self.listener(Role::Lb, "ny", boot_id, address).await
+    }
+
+    /// Whoever reports as `name`.
+    async fn listener(&self, role: Role, name: &str, boot_id: u64, address: &str) -> Agent {
+        let settings = self.settings(name);
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let ((reports, receiver), states) = (watch::channel(Arc::default()), PeerStates::default());
         let context = AcceptorContext {
             local: settings.local(boot_id),
-            credentials: settings.credentials(Role::Lb, self.clock),
+            credentials: settings.credentials(role, self.clock),
             clock: self.clock,
             states: states.clone(),
             reports: receiver,
@@ -107,7 +112,11 @@ impl Mesh {
 
 impl Node {
     fn dial(&mut self, address: SocketAddr) {
-        self.dialer.set_agents(&[AgentAddress { server: "ny".into(), address }]);
+        self.dialer.set_peers(&[PeerAddress { role: Role::Lb, name: "ny".into(), address }]);
+    }
+
+    fn dial_node(&mut self, name: &str, address: SocketAddr) {
+        self.dialer.set_peers(&[PeerAddress { role: Role::Dns, name: name.into(), address }]);
     }
 
     async fn fact(&mut self) -> Fact {
@@ -340,4 +349,43 @@ async fn renewed_certificates_are_presented_within_seconds_of_being_there() {
     assert_eq!(node.down().await, "the peer ended the session: certificate renewed, a new session follows");
     node.verdict(Availability::Available).await;
     assert_eq!(node.peer().certificate_not_after, Some(not_after));
+}
+
+#[tokio::test]
+async fn a_dns_node_votes_on_what_it_probes_and_lists_nothing() {
+    let mesh = Mesh::new();
+    mesh.issue(Role::Dns, "ns2");
+    let (ns2, mut node) = (mesh.listener(Role::Dns, "ns2", 7, "127.0.0.1:0").await, mesh.node(|_| {}));
+    let mut seen = Report::clone(&report(Availability::Offline));
+    let nameless = seen.virtual_servers[0].clone();
+    seen.virtual_servers[0].name = "ny/www/a".into();
+    seen.virtual_servers.push(nameless);
+    ns2.reports.send_replace(Arc::new(seen));
+    node.dial_node("ns2", ns2.address);
+    let Fact::Verdict { server, virtual_server, source, verdict, .. } = node.fact().await else {
+        panic!("neither a link nor a list may come of a DNS node")
+    };
+    assert_eq!((&*server, &*virtual_server, source), ("ny", "www/a", Source::Peer("ns2".into())));
+    assert_eq!((verdict.availability, verdict.measurements), (Availability::Offline, Measurements::default()));
+    let peer = node.peer();
+    assert_eq!((peer.up, peer.identity.as_deref()), (true, Some("spiffe://test/dns/ns2")));
+    until(|| node.peer().frames_refused.get("bad_entry").is_some_and(|&refused| refused >= 1)).await;
+
+    ns2.acceptor.stop().await;
+    until(|| !node.peer().up).await;
+    while let Ok(fact) = node.facts.try_recv() {
+        assert!(matches!(fact, Fact::Verdict { .. }), "a lost DNS node is no lost agent: {fact:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_dns_node_under_another_name_or_role_is_refused() {
+    let mesh = Mesh::new();
+    mesh.issue(Role::Dns, "ns3");
+    for (role, name) in [(Role::Dns, "ns3"), (Role::Lb, "ny")] {
+        let (other, mut node) = (mesh.listener(role, name, 7, "127.0.0.1:0").await, mesh.node(|_| {}));
+        node.dial_node("ns2", other.address);
+        until(|| node.peer().last_error.is_some()).await;
+        assert_eq!((node.peer().last_error_kind, node.peer().up), (Some("name_not_allowed"), false));
+    }
 }

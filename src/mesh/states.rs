@@ -30,6 +30,8 @@ pub struct PeerStates {
     inner: Arc<Mutex<Inner>>,
     /// Counts limits that were reached; none where nobody scrapes.
     metrics: Option<Arc<Metrics>>,
+    /// Whether only what is not of one peer is noted.
+    hides_peers: bool,
 }
 
 #[derive(Debug, Default)]
@@ -141,6 +143,13 @@ impl PeerStates {
     /// States whose reached limits are counted in `metrics`.
     pub fn counting(metrics: Arc<Metrics>) -> Self {
         Self { metrics: Some(metrics), ..Self::default() }
+    }
+
+    /// The same states for sessions that others opened to a node that dials itself: refusals are noted and peers are
+    /// not, since those it dials are seen from there and would be two of one name.
+    #[must_use]
+    pub fn of_refusals(&self) -> Self {
+        Self { hides_peers: true, ..self.clone() }
     }
 
     /// Fills in the metrics of the mesh, as `Metrics::set_reader` wants it.
@@ -273,6 +282,9 @@ impl PeerStates {
     }
 
     fn change(&self, name: &Arc<str>, now: Moment, change: impl FnOnce(&mut PeerState)) {
+        if self.hides_peers {
+            return;
+        }
         let mut inner = self.lock();
         if !inner.peers.contains_key(name) && inner.peers.len() >= PEERS_MAX {
             let Some(gone) = inner.peers.iter().find(|(_, state)| !state.up).map(|(name, _)| Arc::clone(name)) else {

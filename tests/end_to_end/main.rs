@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "deadlines of real processes are measured on the real clock")]
 
 mod commands;
+mod peers;
 mod process;
 mod reload;
 mod steering;
