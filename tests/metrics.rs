@@ -5,6 +5,7 @@
 mod support;
 
 use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,7 @@ fn filled() -> Metrics {
     metrics.status_changed(ObjectKind::Pool);
     metrics.reloaded(Reload::Applied, 1.8e9);
     metrics.set_generation(7);
+    metrics.secondary_has("example.com.", IpAddr::V4(Ipv4Addr::LOCALHOST), 5);
     metrics.ready();
     let age = Some(Duration::from_millis(1234));
     metrics.set_reader(
