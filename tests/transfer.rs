@@ -187,3 +187,61 @@ fn wide_ips_are_left_out_or_sent_as_their_members() {
     let members = ["app.example. 7 IN A 203.0.113.1", "app.example. 7 IN A 203.0.113.2"];
     check("    transfer_wide_ips: members\n", &members);
 }
+
+/// Fairlead as secondary of `example.`, whose primary listens on `primary`.
+fn secondary(folder: &Path, port: u16, admin: u16, primary: u16) -> Server {
+    let configuration = format!(
+        "{KEY}zones:\n  - name: example.\n    primary: {{addresses: 127.0.0.1, port: {primary}, key: k}}\n    \
+         transfer: {{allow: [{{key: k}}]}}\n"
+    );
+    fairlead_at(folder, port, admin, &configuration, "example.")
+}
+
+#[test]
+fn fairlead_is_a_secondary_of_others() {
+    for program in PROGRAMS {
+        let (ours, theirs) = (tempfile::tempdir().unwrap(), folder());
+        let (port, admin) = (free_port(), free_port());
+        let Some(primary) = peer(program, theirs.path(), free_port(), Role::PrimaryOf(port)) else { continue };
+        let log = ours.path().join("fairlead.log");
+        let fairlead = secondary(ours.path(), port, admin, primary.address.port());
+        wait_for(fairlead.address, 1, &log);
+        let done = |kind: &str| format!("fairlead_transfers_total{{direction=\"in\",kind=\"{kind}\",result=\"done\"}}");
+        assert_eq!(metric(admin, &done("axfr")), 1.0, "{program}");
+        for version in 2..=3 {
+            fs::write(theirs.path().join("example.zone"), zone(version)).unwrap();
+            hang_up(&primary);
+            wait_for(fairlead.address, version, &theirs.path().join("peer.log"));
+        }
+        let ixfr = metric(admin, &done("ixfr"));
+        assert!(ixfr >= 1.0, "{program}: no changes came, {ixfr}:\n{}", fs::read_to_string(&log).unwrap());
+        let notified = metric(admin, "fairlead_notifies_total{direction=\"in\",result=\"acknowledged\"}");
+        assert!(notified >= 1.0, "{program}: {notified}");
+        let key = format!("hmac-sha256:k:{SECRET}");
+        assert_eq!(axfr(fairlead.address, &key), axfr(primary.address, &key), "{program}");
+        // A restart without the primary serves at once.
+        drop((primary, fairlead));
+        let again = secondary(ours.path(), port, admin, free_port());
+        assert_eq!(serial(again.address), Some(3), "{program}");
+    }
+}
+
+#[test]
+fn a_zone_that_never_came_is_servfail_and_strangers_may_not_notify() {
+    let Some(dig) = tool("dig") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let admin = free_port();
+    let server = secondary(folder.path(), free_port(), admin, free_port());
+    let at = [format!("@{}", server.address.ip()), "-p".to_owned(), server.address.port().to_string()];
+    let ask = |arguments: &[&str]| {
+        let output = Command::new(&dig).args(&at).args(arguments).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let text = ask(&["www.example.", "A"]);
+    assert!(text.contains("SERVFAIL"), "{text}");
+    // Not signed by the primary's key.
+    let text = ask(&["+opcode=notify", "+norecurse", "example.", "SOA"]);
+    assert!(text.contains("REFUSED"), "{text}");
+    assert_eq!(metric(admin, "fairlead_notifies_total{direction=\"in\",result=\"refused\"}"), 1.0);
+    wait_for_metric(admin, "fairlead_transfers_total{direction=\"in\",kind=\"axfr\",result=\"failed\"}", 1.0);
+}

@@ -24,5 +24,5 @@ pub use outcome::{AnswerSource, Outcome, SignatureOutcome, Transport};
 pub use respond::respond;
 pub use settings::{Chaos, Settings, SyntheticZone, Unmatched};
 pub use snapshot::{Snapshot, prepare_zones};
-pub use transfers::{Access, Peer, TransferWideIps, Transfers, ZoneTransfer};
+pub use transfers::{Access, Peer, Primary, TransferWideIps, Transfers, ZoneTransfer};
 pub use worker::Worker;

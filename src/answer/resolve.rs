@@ -238,6 +238,10 @@ impl<'s> Resolver<'s, '_> {
         if current.is_first && self.decision.is_none() {
             resolution.source = AnswerSource::Zone;
         }
+        // A zone without records is one that has not come yet, or expired (RFC 1035 §4.3.5).
+        if zone.records() == 0 {
+            return Ok(Step::End(Resolution { rcode: Rcode::SERVFAIL, authoritative: false, ..resolution }));
+        }
         match zone.lookup(current.key, self.query.record_type) {
             Lookup::Hit(rrset) => {
                 self.write(reply, Section::Answer, current.owner, rrset, rrset.ttl)?;

@@ -117,7 +117,7 @@ fn is_handed_off(query: &Query, transport: Transport) -> bool {
     }
     match (query.opcode, query.record_type) {
         (Opcode::QUERY, RecordType::AXFR) => transport == Transport::Tcp,
-        (Opcode::QUERY, RecordType::IXFR) => true,
+        (Opcode::QUERY, RecordType::IXFR) | (Opcode::NOTIFY, RecordType::SOA) => true,
         _ => false,
     }
 }

@@ -19,6 +19,8 @@ pub struct ZoneTransfer {
     pub notify: Vec<Peer>,
     /// What becomes of wide IPs in it.
     pub wide_ips: TransferWideIps,
+    /// Where it comes from, when this node is a secondary of it.
+    pub primary: Option<Primary>,
 }
 
 /// Lets somebody in who has all that it names.
@@ -37,6 +39,13 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The key that signs what goes to it.
     pub key: Option<Name>,
+}
+
+/// Where a secondary zone comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Primary {
+    /// The servers that have it, asked in this order.
+    pub servers: Vec<Peer>,
 }
 
 /// What becomes of wide IPs in a transferred zone. Other servers know nothing of health or topology, so that a wide IP

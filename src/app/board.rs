@@ -1,13 +1,17 @@
 //! All the publisher knows, and what it makes of facts, time and new configurations: without clock, channel or task.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::prepare::Prepared;
 use super::{guard, names};
-use crate::answer::Snapshot;
+use crate::answer::{Snapshot, prepare_zones};
 use crate::monitor::Target;
 use crate::status::{Availability, Changed, Enabled, Fact, Moment, ObjectKind, Override, Remembered, Status, Table};
+use crate::transfer::NewZone;
 use crate::wideip::{Model, Tables, VirtualServerId};
+use crate::wire::Name;
+use crate::zone::{Zone, ZoneBuilder};
 
 /// The publisher's knowledge.
 pub(super) struct Board {
@@ -26,6 +30,8 @@ pub(super) struct Board {
     last: Option<Snapshot>,
     /// What was last told of each virtual server, by index.
     told: Vec<Option<(Availability, Enabled)>>,
+    /// The versions of secondary zones that came by transfer.
+    transferred: HashMap<Name, Arc<Zone>>,
 }
 
 /// An object whose state changed, for the log.
@@ -77,9 +83,39 @@ impl Board {
             is_stale: true,
             last: None,
             told: Vec::new(),
+            transferred: HashMap::new(),
         };
         board.told = board.states();
         board
+    }
+
+    /// Puts a version of a secondary zone to use, or none when the last one expired. The wide IPs in it stay.
+    pub(super) fn replace_zone(&mut self, new: NewZone) {
+        match new.zone {
+            Some(zone) => self.transferred.insert(new.apex.clone(), zone),
+            None => self.transferred.remove(&new.apex),
+        };
+        self.put_transferred(&new.apex);
+        self.is_stale = true;
+    }
+
+    /// Puts what came by transfer in the place of a configured secondary zone.
+    fn put_transferred(&mut self, apex: &Name) {
+        let Prepared { zones, held, answer, seed, .. } = &mut self.prepared;
+        let is_secondary = answer.transfers.get(apex).is_some_and(|transfer| transfer.primary.is_some());
+        let below: Vec<Name> = zones.iter().map(|zone| zone.apex().clone()).filter(|other| other != apex).collect();
+        let Some(slot) = zones.iter_mut().find(|zone| zone.apex() == apex).filter(|_| is_secondary) else { return };
+        let empty = || Arc::new(ZoneBuilder::new(apex, *seed).finish());
+        let zone = self.transferred.get(apex).cloned().unwrap_or_else(empty);
+        let is_home = |name: &&Name| {
+            let deeper = |other: &&Name| other.is_at_or_below(apex) && name.is_at_or_below(other);
+            name.is_at_or_below(apex) && !below.iter().any(|other| deeper(&other))
+        };
+        let names: Vec<Name> = held.iter().filter(is_home).cloned().collect();
+        let prepared = prepare_zones(vec![zone], &names, &answer.synthetic_zone, *seed);
+        if let Some(zone) = prepared.into_iter().next() {
+            *slot = zone;
+        }
     }
 
     /// Takes one fact.
@@ -111,6 +147,11 @@ impl Board {
         }
         table.configure(model.watched(), prepared.status, now);
         self.prepared = prepared;
+        let transfers = Arc::clone(&self.prepared.answer.transfers);
+        self.transferred.retain(|apex, _| transfers.get(apex).is_some_and(|transfer| transfer.primary.is_some()));
+        for apex in self.transferred.keys().cloned().collect::<Vec<_>>() {
+            self.put_transferred(&apex);
+        }
         self.table = table;
         self.use_model(model);
         Ok(())

@@ -29,8 +29,10 @@ use crate::mesh::PeerStates;
 use crate::metrics::Metrics;
 use crate::monitor::{Authorities, CONCURRENCY_DEFAULT, Schedule, ScheduleOptions};
 use crate::status::Remembered;
-use crate::transfer;
+use crate::transfer::{self, NewZone, ZoneStore};
 
+/// How many versions of secondary zones may wait.
+const VERSIONS_MAX: usize = 16;
 /// How many writes to the state folder may wait.
 const SAVES_MAX: usize = 16;
 
@@ -67,6 +69,8 @@ impl Node {
         let prepared = Prepared::new(&mut config).map_err(StartError::Other)?;
         let monitors = prepared.monitors.clone();
         let mut board = Board::new(prepared, &remembered, clock.now());
+        let zone_store = ZoneStore::new(&config.state);
+        restore_zones(&mut board, &zone_store, clock);
         let first = board.settle(clock.now()).ok_or_else(|| StartError::Other("no first snapshot".into()))?;
         let snapshot = Arc::new(ArcSwap::from_pointee(first.snapshot));
 
@@ -90,19 +94,21 @@ impl Node {
             tasks.spawn("mesh", mesh::run(dialer, dialled.subscribe(), tasks.drain()));
         }
         tasks.spawn("saver", saver::run(store, saves_in));
+        let (versions, versions_in) = mpsc::channel(VERSIONS_MAX);
         let published = watch::Sender::new(0);
         let context = transfer::Context {
             snapshot: Arc::clone(&snapshot),
             metrics: Arc::clone(&metrics),
             unix_seconds: Arc::new(move || clock.wall_millis() / 1000),
         };
-        let (server, mut drain, generations) = (transfer::Server::new(context), tasks.drain(), published.subscribe());
+        let (server, mut drain, generations) =
+            (transfer::Server::new(context, versions, zone_store), tasks.drain(), published.subscribe());
         tasks.spawn("transfer", async move { server.run(handed_off_in, generations, drain.requested()).await });
         let publisher =
             Publisher::new(board, Arc::clone(&snapshot), published, schedule, saves, Arc::clone(&metrics), clock);
         mesh::listen(config.mesh.as_ref(), clock, &peers, publisher.offered(), &mut tasks)
             .map_err(StartError::Other)?;
-        tasks.spawn("publisher", publisher.run(facts_in, commands_in, tasks.drain()));
+        tasks.spawn("publisher", publisher.run(facts_in, commands_in, versions_in, tasks.drain()));
         let reloader = Reloader::new(path, &config, commands.clone(), dialled, Arc::clone(&metrics), clock);
         tasks.spawn("reload", reloader.map_err(StartError::Other)?.run(tasks.drain()));
 
@@ -147,6 +153,23 @@ impl Node {
         }
         drop(admin);
         outcome
+    }
+}
+
+/// Puts the kept versions of secondary zones to use, as far as they did not expire meanwhile.
+fn restore_zones(board: &mut Board, store: &ZoneStore, clock: Clock) {
+    let (transfers, seed) = (Arc::clone(&board.prepared().answer.transfers), board.prepared().seed);
+    for (apex, _) in transfers.iter().filter(|(_, transfer)| transfer.primary.is_some()) {
+        match store.load(apex, seed) {
+            Ok(Some(stored)) => {
+                let age = (clock.wall_millis() / 1000).saturating_sub(stored.refreshed);
+                if age < u64::from(stored.zone.soa().expire) {
+                    board.replace_zone(NewZone { apex: apex.clone(), zone: Some(Arc::new(stored.zone)) });
+                }
+            }
+            Ok(None) => {}
+            Err(error) => warn!(zone = %apex, %error, "the kept version of a secondary zone cannot be used"),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::status;
 use crate::topology::Topology;
 use crate::wideip::{Model, Pattern, VirtualServerId};
 use crate::wire::Name;
-use crate::zone::Zone;
+use crate::zone::{Zone, ZoneBuilder};
 
 use super::names;
 
@@ -31,6 +31,8 @@ pub(super) struct Prepared {
     pub(super) status: status::Settings,
     /// Zones in which the names of wide IPs exist.
     pub(super) zones: Vec<Arc<Zone>>,
+    /// The names of wide IPs, which exist in the zones that enclose them.
+    pub(super) held: Vec<Name>,
     /// Settings of the answer path.
     pub(super) answer: Arc<answer::Settings>,
     /// Records and regions, compiled.
@@ -51,8 +53,12 @@ impl Prepared {
             .map_err(|error| format!("compiling the topology: {error}"))?;
         let model = std::mem::take(&mut config.model);
         let synthetic_zone = config.synthetic_zone.clone();
-        let zones = std::mem::take(&mut config.zones).into_iter().map(Arc::new).collect();
-        let zones = prepare_zones(zones, &exact_names(&model), &synthetic_zone, config.seed);
+        // A zone without records is served as one that has not come yet.
+        let secondaries = config.transfers.iter().filter(|(_, transfer)| transfer.primary.is_some());
+        let secondaries = secondaries.map(|(apex, _)| ZoneBuilder::new(apex, config.seed).finish());
+        let zones: Vec<Zone> = secondaries.chain(std::mem::take(&mut config.zones)).collect();
+        let held = exact_names(&model);
+        let zones = prepare_zones(zones.into_iter().map(Arc::new).collect(), &held, &synthetic_zone, config.seed);
         let (unmatched, chaos) = (config.unmatched, config.chaos.clone());
         Ok(Self {
             node: config.node.clone(),
@@ -60,6 +66,7 @@ impl Prepared {
             monitors: std::mem::take(&mut config.monitors),
             status: status::Settings { ageing: config.ageing, startup_grace: STARTUP_GRACE },
             zones,
+            held,
             answer: Arc::new(answer::Settings {
                 unmatched,
                 chaos,

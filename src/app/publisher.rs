@@ -23,6 +23,7 @@ use crate::mesh::Report;
 use crate::metrics::{Limit, Metrics};
 use crate::monitor::Schedule;
 use crate::status::{Enabled, Fact, Moment, ObjectKind, Override, Remembered};
+use crate::transfer::NewZone;
 
 /// How many facts may wait; senders wait when there are more.
 pub(super) const FACTS_MAX: usize = 8192;
@@ -132,6 +133,7 @@ impl Publisher {
         mut self,
         mut facts: mpsc::Receiver<Fact>,
         mut commands: mpsc::Receiver<Command>,
+        mut versions: mpsc::Receiver<NewZone>,
         mut drain: Drain,
     ) -> Result<(), String> {
         let mut ageing = interval(AGEING_PERIOD);
@@ -152,6 +154,7 @@ impl Publisher {
                     self.gather(&mut batch, &mut facts).await;
                 }
                 Some(command) = commands.recv() => self.handle(command),
+                Some(new) = versions.recv() => self.board.replace_zone(new),
                 _ = ageing.tick() => self.age(),
                 _ = saving.tick() => self.save_health(),
             }
@@ -375,7 +378,7 @@ mod tests {
         let publisher =
             Publisher::new(board, Arc::clone(&snapshot), watch::Sender::new(0), schedule, saves, metrics, clock);
         tasks.spawn("saver", saver::run(store.clone(), saves_in));
-        tasks.spawn("publisher", publisher.run(facts_in, commands_in, tasks.drain()));
+        tasks.spawn("publisher", publisher.run(facts_in, commands_in, mpsc::channel(1).1, tasks.drain()));
         World { facts, commands, snapshot, store, _tasks: tasks, _folder: folder }
     }
 

@@ -103,6 +103,7 @@ pub(super) fn prepared(model: Model) -> Prepared {
         monitors: Vec::new(),
         status: STATUS,
         zones: Vec::new(),
+        held: Vec::new(),
         answer: Arc::new(answer),
         topology: Arc::new(Topology::compile(&Rules::default(), None, None).unwrap()),
         peers: Vec::new(),

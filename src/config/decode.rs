@@ -436,7 +436,6 @@ mod tests {
         let expected = [
             "1:1: `node` is missing",
             "1:9: zones[0]: `name` is missing",
-            "1:9: zones[0]: `file` is missing",
             "2:12: wide_ips[0]: `type` is missing",
             "2:19: wide_ips[0].name: `a..b` is not a domain name: empty label: two dots in a row, or a dot at the start",
             "2:26: wide_ips[1]: `name` is missing",

@@ -10,4 +10,4 @@ pub(crate) use super::file_steering::{
     WhenAllDown, WideIp, WideIpMethod,
 };
 pub(crate) use super::file_topology::{Condition, Record, TopologyMatch};
-pub(crate) use super::file_transfer::{Access, Key, KeyAlgorithm, Peer, Transfer, TransferWideIps};
+pub(crate) use super::file_transfer::{Access, Key, KeyAlgorithm, Peer, Primary, Transfer, TransferWideIps};

@@ -12,7 +12,8 @@ use super::values::{Seconds, Written};
 use crate::wire::Name;
 
 use super::file::{
-    Condition, Datacenter, Key, Monitor, Pool, Record, Server, TopologyMatch, Transfer, TransferWideIps, WideIp,
+    Condition, Datacenter, Key, Monitor, Pool, Primary, Record, Server, TopologyMatch, Transfer, TransferWideIps,
+    WideIp,
 };
 
 /// The configuration of a Fairlead DNS node (`fairlead serve`).
@@ -137,9 +138,11 @@ pub(crate) struct Zone {
     /// The zone's name.
     pub(crate) name: Written<Name>,
     /// Its file: octoDNS-style YAML when it ends in .yaml or .yml, else an RFC 1035 master file.
-    pub(crate) file: PathBuf,
+    pub(crate) file: Option<PathBuf>,
     /// The SOA, for a file that has none.
     pub(crate) soa: Option<Soa>,
+    /// Where the zone comes from by transfer, in the place of a file: this node is a secondary of it.
+    pub(crate) primary: Option<Primary>,
     /// Who may have the zone by transfer, and who is told of its changes. Default: nobody.
     pub(crate) transfer: Option<Transfer>,
     /// What becomes of wide IPs when the zone is transferred: `omit` sends the records as they stand, `members` puts the

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::collections::List;
+use super::collections::{List, OneOrMore};
 use super::values::Written;
 use crate::topology::Prefix;
 
@@ -74,6 +74,18 @@ pub(crate) struct Peer {
     /// Its port. Default: 53.
     pub(crate) port: Option<u16>,
     /// The key that signs what goes to it.
+    pub(crate) key: Option<String>,
+}
+
+/// Where a secondary zone comes from.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Primary {
+    /// The servers that have it, asked in this order. Only they may notify.
+    pub(crate) addresses: OneOrMore<Written<IpAddr>>,
+    /// Their port. Default: 53.
+    pub(crate) port: Option<u16>,
+    /// The key that signs what goes to them and comes from them.
     pub(crate) key: Option<String>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::answer::{Access, Peer, TransferWideIps, Transfers, ZoneTransfer};
+use crate::answer::{Access, Peer, Primary, TransferWideIps, Transfers, ZoneTransfer};
 use crate::wire::{Keys, Name};
 
 use super::collections::List;
@@ -33,6 +33,7 @@ impl Resolver<'_> {
                 Some(file::TransferWideIps::Members) => TransferWideIps::Members,
                 Some(file::TransferWideIps::Omit) | None => TransferWideIps::Omit,
             },
+            primary: written.primary.as_ref().and_then(|primary| self.primary(primary, &place.field("primary"))),
         }
     }
 
@@ -57,6 +58,17 @@ impl Resolver<'_> {
             Peer { address, key: self.key(peer.key.as_deref(), &place) }
         };
         written.iter().map(peer).collect()
+    }
+
+    fn primary(&self, written: &file::Primary, place: &Place<'_>) -> Option<Primary> {
+        let key = self.key(written.key.as_deref(), place);
+        let port = written.port.unwrap_or(limits::LISTENER_PORT);
+        let server = |address: std::net::IpAddr| Peer { address: SocketAddr::new(address, port), key: key.clone() };
+        let servers: Vec<Peer> = written.addresses.0.iter().map(|address| server(address.0)).collect();
+        if servers.is_empty() {
+            self.issues.error_at_key(&place.field("addresses"), "a secondary zone needs a primary to come from");
+        }
+        (!servers.is_empty()).then_some(Primary { servers })
     }
 
     /// The name of a key that exists.

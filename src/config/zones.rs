@@ -36,7 +36,20 @@ pub(crate) fn resolve(written: &List<file::Zone>, place: &Place<'_>, reader: &Re
 
 fn load(written: &file::Zone, place: &Place<'_>, reader: &Reader<'_>, seed: u64) -> Option<Zone> {
     let file = place.field("file");
-    let (path, bytes) = reader.bytes(&written.file, &file, limits::ZONE_FILE_BYTES_MAX);
+    let source = match (&written.file, &written.primary) {
+        (Some(source), None) => source,
+        // It comes by transfer.
+        (None, Some(_)) => return None,
+        (None, None) => {
+            reader.issues.error_at_key(place, "`file` is missing, or `primary` for a zone that comes by transfer");
+            return None;
+        }
+        (Some(_), Some(_)) => {
+            reader.issues.error_at_key(&place.field("primary"), "a zone has a `file` or a `primary`, not both");
+            return None;
+        }
+    };
+    let (path, bytes) = reader.bytes(source, &file, limits::ZONE_FILE_BYTES_MAX);
     let bytes = bytes.map_err(|error| {
         reader.issues.error(&file, format!("cannot read {}: {}", path.display(), show_io(&error)));
     });

@@ -45,12 +45,12 @@ pub(super) const SIGNED_QUERIES: Family =
 pub(super) const TRANSFERS: Family = counter(
     "fairlead_transfers_total",
     &["direction", "kind", "result"],
-    "Zone transfers asked of this node, and what became of them.",
+    "Zone transfers asked of this node (out) and by it (in), and what became of them.",
 );
 pub(super) const NOTIFIES: Family = counter(
     "fairlead_notifies_total",
     &["direction", "result"],
-    "Notifications of changed zones, and what became of them.",
+    "Notifications of changed zones sent (out) and received (in), and what became of them.",
 );
 pub(super) const SECONDARY_SERIAL: Family = gauge(
     "fairlead_secondary_serial",

@@ -100,12 +100,15 @@ impl TransferCounters {
         let (transfers, notifies) =
             (counters(registry, &family::TRANSFERS, &[]), counters(registry, &family::NOTIFIES, &[]));
         for result in TransferResult::ALL {
-            for (direction, kind) in ["out"].into_iter().flat_map(|way| TransferKind::ALL.map(|kind| (way, kind))) {
+            for (direction, kind) in ["out", "in"].into_iter().flat_map(|way| TransferKind::ALL.map(|kind| (way, kind)))
+            {
                 let _: prometheus::IntCounter =
                     transfers.with_label_values(&[direction, kind.as_str(), result.as_str()]);
             }
         }
-        for (direction, result) in ["out"].into_iter().flat_map(|way| NotifyResult::ALL.map(|result| (way, result))) {
+        for (direction, result) in
+            ["out", "in"].into_iter().flat_map(|way| NotifyResult::ALL.map(|result| (way, result)))
+        {
             let _: prometheus::IntCounter = notifies.with_label_values(&[direction, result.as_str()]);
         }
         Self { transfers, notifies, secondaries: gauges(registry, &family::SECONDARY_SERIAL, &[]) }
@@ -116,6 +119,16 @@ impl Metrics {
     /// Counts a transfer that another server asked for.
     pub fn transferred_out(&self, kind: TransferKind, result: TransferResult) {
         self.transfers().transfers.with_label_values(&["out", kind.as_str(), result.as_str()]).inc();
+    }
+
+    /// Counts a transfer that this node asked for.
+    pub fn transferred_in(&self, kind: TransferKind, result: TransferResult) {
+        self.transfers().transfers.with_label_values(&["in", kind.as_str(), result.as_str()]).inc();
+    }
+
+    /// Counts a notification from another server.
+    pub fn notified_by(&self, result: NotifyResult) {
+        self.transfers().notifies.with_label_values(&["in", result.as_str()]).inc();
     }
 
     /// Counts a notification to a secondary.

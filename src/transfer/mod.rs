@@ -1,18 +1,25 @@
-//! Zones between servers: transfer out (RFC 5936, RFC 1995) and notification of secondaries (RFC 1996).
+//! Zones between servers: transfer out (RFC 5936, RFC 1995), notification (RFC 1996), and the secondary role.
 //!
 //! # Invariants
 //! - Nothing here runs on a UDP worker: queries come over a bounded channel, and replies leave through the listener.
 //! - Who asks is judged before what it costs: the quota is for those who are allowed.
 //! - A transfer reads the one zone that is served, which it holds for as long as it takes.
+//! - A zone that comes in is served once it is whole and checked; until then the last version is.
 
+mod client;
 mod context;
 mod history;
+mod inbound;
 mod message;
 mod notify;
 mod outbound;
 mod requests;
+mod secondary;
 mod server;
 mod steered;
+mod store;
 
 pub use context::Context;
+pub use secondary::NewZone;
 pub use server::Server;
+pub use store::{Stored, ZoneStore};

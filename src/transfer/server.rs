@@ -1,9 +1,11 @@
 //! Takes what the listener hands off: judges who asks, then answers or starts a transfer.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
 use super::context::Context;
@@ -12,11 +14,13 @@ use super::message::Writer;
 use super::notify::Notifier;
 use super::outbound::{Content, Outbound};
 use super::requests::Request;
+use super::secondary::{NewZone, Secondary};
 use super::steered;
-use crate::answer::{Snapshot, TransferWideIps, ZoneTransfer};
+use super::store::ZoneStore;
+use crate::answer::{Primary, Snapshot, TransferWideIps, ZoneTransfer};
 use crate::listener::{HandedOff, Replies};
-use crate::metrics::{Limit, TransferKind, TransferResult};
-use crate::wire::{Opcode, Rcode, RecordType};
+use crate::metrics::{Limit, NotifyResult, TransferKind, TransferResult};
+use crate::wire::{Name, Opcode, Rcode, RecordType};
 use crate::zone::Zone;
 
 /// Transfers under way at once, to all servers together.
@@ -30,14 +34,33 @@ pub struct Server {
     histories: Arc<Histories>,
     notifier: Notifier,
     quota: Arc<Semaphore>,
+    /// Where new versions of secondary zones go, and where they are kept.
+    versions: mpsc::Sender<NewZone>,
+    store: ZoneStore,
+    /// The tasks of secondary zones, by name.
+    secondaries: HashMap<Name, Running>,
+}
+
+/// The task of one secondary zone.
+struct Running {
+    primary: Primary,
+    bell: mpsc::Sender<()>,
+    task: AbortHandle,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl Server {
-    /// A server that has seen the snapshot in use.
-    pub fn new(context: Context) -> Self {
+    /// A server that sends new versions of secondary zones to `versions` and keeps them in `store`.
+    pub fn new(context: Context, versions: mpsc::Sender<NewZone>, store: ZoneStore) -> Self {
         let histories = Arc::new(Histories::default());
         let notifier = Notifier::new(context.clone());
-        Self { context, histories, notifier, quota: Arc::new(Semaphore::new(TRANSFERS_MAX)) }
+        let quota = Arc::new(Semaphore::new(TRANSFERS_MAX));
+        Self { context, histories, notifier, quota, versions, store, secondaries: HashMap::new() }
     }
 
     /// Serves `requests` and follows `published`, the generations of snapshots, until `drain` is ready.
@@ -76,6 +99,55 @@ impl Server {
             warn!(%error, "what changed could not be worked out: secondaries get whole zones");
         }
         self.notifier.follow(&snapshot);
+        self.follow_primaries(&snapshot);
+    }
+
+    /// Runs a task for each secondary zone, anew where its primaries changed.
+    fn follow_primaries(&mut self, snapshot: &Snapshot) {
+        let mut before = std::mem::take(&mut self.secondaries);
+        for (apex, policy) in snapshot.transfers().iter() {
+            let Some(primary) = &policy.primary else { continue };
+            let kept = before.remove(apex).filter(|running| running.primary == *primary);
+            let running = kept.unwrap_or_else(|| self.start(apex, primary, snapshot.seed()));
+            self.secondaries.insert(apex.clone(), running);
+        }
+    }
+
+    fn start(&self, apex: &Name, primary: &Primary, seed: u64) -> Running {
+        let (bell, rung) = mpsc::channel(1);
+        let secondary = Secondary {
+            context: self.context.clone(),
+            store: self.store.clone(),
+            apex: apex.clone(),
+            primary: primary.clone(),
+            versions: self.versions.clone(),
+            bell: rung,
+            seed,
+        };
+        Running { primary: primary.clone(), bell, task: tokio::spawn(secondary.run()).abort_handle() }
+    }
+
+    /// Takes a notification from a primary (RFC 1996 §3.11), and from nobody else.
+    fn notified(&self, snapshot: &Snapshot, request: &Request, source: std::net::SocketAddr, replies: Replies) {
+        let running = self.secondaries.get(&request.apex);
+        let is_primary = |peer: &crate::answer::Peer| {
+            let is_signed = peer.key.as_ref().is_none_or(|key| request.key_name() == Some(key));
+            peer.address.ip() == source.ip().to_canonical() && is_signed
+        };
+        let rcode = match running {
+            Some(running) if running.primary.servers.iter().any(is_primary) => {
+                // A bell that rings already is enough.
+                let _ = running.bell.try_send(());
+                self.context.metrics.notified_by(NotifyResult::Acknowledged);
+                Rcode::NOERROR
+            }
+            _ => {
+                self.context.metrics.notified_by(NotifyResult::Refused);
+                info!(zone = %request.apex, %source, "a notification was refused: it comes from no configured primary");
+                if snapshot.zone(&request.key).is_some() { Rcode::REFUSED } else { Rcode::NOTAUTH }
+            }
+        };
+        reply(&self.context, request, replies, rcode);
     }
 
     fn handle(&mut self, handed_off: HandedOff) {
@@ -89,6 +161,7 @@ impl Server {
             (Opcode::QUERY, RecordType::IXFR) => {
                 self.transfer(&snapshot, request, source, replies, TransferKind::Ixfr);
             }
+            (Opcode::NOTIFY, _) => self.notified(&snapshot, &request, source, replies),
             _ => reply(&self.context, &request, replies, Rcode::NOTIMP),
         }
     }

@@ -30,6 +30,8 @@ pub(crate) fn peer(program: &str, folder: &Path, port: u16, role: Role) -> Optio
         "knotd" => (knot(folder, port, role), &["-c"]),
         _ => (bind(folder, port, role), &["-g", "-c"]),
     };
+    // Knot keeps changes there and does not make the folder.
+    fs::create_dir_all(folder.join("knot-db")).unwrap();
     let file = folder.join("peer.conf");
     fs::write(&file, configuration).unwrap();
     let log = folder.join("peer.log");

@@ -1,0 +1,198 @@
+//! The secondary role of one zone: when to look at the primaries, what to serve meanwhile, when to give up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+use super::client::{Client, FetchError, Fetched};
+use super::context::Context;
+use super::store::ZoneStore;
+use crate::answer::Primary;
+use crate::metrics::{TransferKind, TransferResult};
+use crate::wire::{Name, NameKey};
+use crate::zone::Zone;
+
+/// The first wait after a failure while there is no version at all; doubled each time.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// The longest wait while there is no version, and the shortest and longest of SOA timers that are followed.
+const EMPTY_WAIT_MAX: Duration = Duration::from_secs(300);
+const TIMER_MIN: u64 = 2;
+const TIMER_MAX: u64 = 86_400 * 30;
+/// Between two looks, however many notifications come.
+const LOOKS_APART: Duration = Duration::from_millis(200);
+
+/// A change of what is served, for the publisher.
+#[derive(Debug, Clone)]
+pub struct NewZone {
+    /// The zone's name.
+    pub apex: Name,
+    /// Its version; none when the last one expired.
+    pub zone: Option<Arc<Zone>>,
+}
+
+/// The task of one secondary zone.
+pub(super) struct Secondary {
+    pub(super) context: Context,
+    pub(super) store: ZoneStore,
+    pub(super) apex: Name,
+    pub(super) primary: Primary,
+    /// Where new versions go.
+    pub(super) versions: mpsc::Sender<NewZone>,
+    /// Rings when a primary notifies.
+    pub(super) bell: mpsc::Receiver<()>,
+    pub(super) seed: u64,
+}
+
+/// What is served of the zone.
+struct Version {
+    zone: Arc<Zone>,
+    /// When a primary last said that it is current.
+    refreshed: Instant,
+}
+
+impl Secondary {
+    /// Keeps the zone current for as long as it is configured.
+    pub(super) async fn run(mut self) {
+        let mut version = self.stored().await;
+        let mut failures = 0;
+        loop {
+            let started = Instant::now();
+            let has_looked = self.look(&mut version).await;
+            failures = if has_looked { 0 } else { failures + 1 };
+            let next = started + self.wait(version.as_ref(), failures);
+            let expires = version.as_ref().map(|version| version.refreshed + timer(version.zone.soa().expire));
+            let until = expires.map_or(next, |expires| expires.min(next));
+            tokio::select! {
+                () = sleep_until(until) => {}
+                rung = self.bell.recv() => {
+                    if rung.is_none() {
+                        return;
+                    }
+                    sleep_until(started + LOOKS_APART).await;
+                }
+            }
+            if expires.is_some_and(|expires| expires <= Instant::now()) {
+                // RFC 1035 §4.3.5: what was not confirmed for that long is not served any more.
+                let serial = version.as_ref().map_or(0, |version| version.zone.soa().serial);
+                warn!(zone = %self.apex, serial, "a secondary zone expired: its primaries were not reached in time");
+                version = None;
+                self.serve(None).await;
+            }
+        }
+    }
+
+    /// The version that was put to use at the start.
+    async fn stored(&self) -> Option<Version> {
+        let (store, apex, seed) = (self.store.clone(), self.apex.clone(), self.seed);
+        let stored = tokio::task::spawn_blocking(move || store.load(&apex, seed)).await.ok()?;
+        let stored = match stored {
+            Ok(stored) => stored?,
+            Err(error) => {
+                warn!(zone = %self.apex, %error, "the kept version of a secondary zone cannot be used");
+                return None;
+            }
+        };
+        let age = Duration::from_secs(self.context.now().saturating_sub(stored.refreshed));
+        if age >= timer(stored.zone.soa().expire) {
+            return None;
+        }
+        let version = Version { zone: Arc::new(stored.zone), refreshed: Instant::now().checked_sub(age)? };
+        let key = NameKey::new(&self.apex, self.seed);
+        let served = self.context.snapshot.load().zone(&key).is_some_and(|zone| zone.records() > 0);
+        if !served {
+            self.serve(Some(&version.zone)).await;
+        }
+        Some(version)
+    }
+
+    /// How long until the next look.
+    fn wait(&self, version: Option<&Version>, failures: u32) -> Duration {
+        match version {
+            Some(version) if failures == 0 => timer(version.zone.soa().refresh),
+            Some(version) => timer(version.zone.soa().retry),
+            None => FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(EMPTY_WAIT_MAX),
+        }
+    }
+
+    /// Asks the primaries in their order until one is reached. Says whether one was.
+    async fn look(&self, version: &mut Option<Version>) -> bool {
+        for number in 0..self.primary.servers.len() {
+            match self.fetch(version.as_ref().map(|version| &version.zone), number).await {
+                Ok(Fetched::UpToDate) => {
+                    if let Some(version) = version {
+                        version.refreshed = Instant::now();
+                        self.keep(&version.zone, false).await;
+                    }
+                    return true;
+                }
+                Ok(Fetched::Zone(zone, records)) => {
+                    let (zone, serial) = (Arc::new(zone), self.primary.servers.get(number));
+                    let primary = serial.map(|peer| peer.address.to_string()).unwrap_or_default();
+                    info!(zone = %self.apex, serial = zone.soa().serial, records, %primary, "took over a version of a zone");
+                    self.keep(&zone, true).await;
+                    self.serve(Some(&zone)).await;
+                    *version = Some(Version { zone, refreshed: Instant::now() });
+                    return true;
+                }
+                Err(reason) => {
+                    let primary = self.primary.servers.get(number).map(|peer| peer.address.to_string());
+                    let primary = primary.unwrap_or_default();
+                    warn!(zone = %self.apex, %primary, %reason, "a primary gave no zone");
+                }
+            }
+        }
+        false
+    }
+
+    /// Changes where they are to be had, else the whole.
+    async fn fetch(&self, old: Option<&Arc<Zone>>, number: usize) -> Result<Fetched, String> {
+        let server = self.primary.servers.get(number).ok_or("no such primary")?;
+        let snapshot = self.context.snapshot.load_full();
+        let key = server.key.as_ref().and_then(|name| snapshot.keys().get(name)).cloned();
+        let client = Client { context: &self.context, apex: &self.apex, server, key, seed: self.seed };
+        let first = if old.is_some() { TransferKind::Ixfr } else { TransferKind::Axfr };
+        let mut fetched = client.fetch(old, first).await;
+        self.count(first, &fetched);
+        if let Err(FetchError::NoChanges(reason)) = &fetched {
+            info!(zone = %self.apex, %reason, "changes of a zone were not to be had; asking for all of it");
+            fetched = client.fetch(old, TransferKind::Axfr).await;
+            self.count(TransferKind::Axfr, &fetched);
+        }
+        fetched.map_err(|error| match error {
+            FetchError::NoChanges(reason) | FetchError::Other(reason) => reason,
+        })
+    }
+
+    fn count(&self, kind: TransferKind, fetched: &Result<Fetched, FetchError>) {
+        let result = match fetched {
+            Ok(Fetched::UpToDate) => TransferResult::UpToDate,
+            Ok(Fetched::Zone(..)) => TransferResult::Done,
+            Err(_) => TransferResult::Failed,
+        };
+        self.context.metrics.transferred_in(kind, result);
+    }
+
+    async fn serve(&self, zone: Option<&Arc<Zone>>) {
+        let new = NewZone { apex: self.apex.clone(), zone: zone.cloned() };
+        // A publisher that is gone means that the process ends.
+        let _ = self.versions.send(new).await;
+    }
+
+    /// Keeps the version, or that it is current, on disk.
+    async fn keep(&self, zone: &Arc<Zone>, is_new: bool) {
+        let (store, zone, now) = (self.store.clone(), Arc::clone(zone), self.context.now());
+        let save = move || if is_new { store.save(&zone, now) } else { store.refreshed(&zone, now) };
+        let kept = tokio::task::spawn_blocking(save).await.unwrap_or_else(|error| Err(error.to_string()));
+        if let Err(error) = kept {
+            warn!(zone = %self.apex, %error, "a secondary zone is in use, but a restart would not have it");
+        }
+    }
+}
+
+/// An SOA timer within reason: zero would spin, and years are meant by nobody.
+fn timer(seconds: u32) -> Duration {
+    Duration::from_secs(u64::from(seconds).clamp(TIMER_MIN, TIMER_MAX))
+}
