@@ -178,6 +178,7 @@ fn model(case: &Case, servers: u32) -> Model {
     };
     let wide_ips = u32::try_from(case.wide_ips).unwrap();
     Model {
+        views: Vec::new(),
         datacenters: vec![datacenter("ny"), datacenter("london")],
         servers: (0..servers).map(server).collect(),
         virtual_servers: (0..servers).map(virtual_server).collect(),
@@ -214,6 +215,7 @@ fn wide_ip(n: u32) -> WideIp {
     WideIp {
         name: Pattern::Exact(format!("w{n}.example.com.").parse().unwrap()),
         aliases: Vec::new(),
+        view: Default::default(),
         record_type: RecordType::A,
         enabled: true,
         method: WideIpMethod::RoundRobin,

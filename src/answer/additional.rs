@@ -1,6 +1,7 @@
 //! Addresses that save the resolver a query: of name servers, mail exchangers and services whose names are ours.
 
 use super::snapshot::Snapshot;
+use super::view::View;
 use super::worker::Room;
 use crate::wire::{Full, Owner, RecordType, Reply, Section};
 use crate::zone::Rrset;
@@ -9,11 +10,11 @@ use crate::zone::Rrset;
 const NAMES_MAX: usize = 13;
 
 /// Adds the addresses of the names in `rrset` as far as they fit and are ours.
-pub(super) fn add(reply: &mut Reply<'_>, snapshot: &Snapshot, room: &mut Room, rrset: Rrset<'_>) {
+pub(super) fn add(reply: &mut Reply<'_>, of: (&Snapshot, &View), room: &mut Room, rrset: Rrset<'_>) {
     let Some(before) = octets_before_name(rrset.record_type) else { return };
     for rdata in rrset.rdatas().take(NAMES_MAX) {
         let mark = reply.mark();
-        if addresses(reply, snapshot, room, rdata.get(before..).unwrap_or(&[])).is_err() {
+        if addresses(reply, of, room, rdata.get(before..).unwrap_or(&[])).is_err() {
             // What does not fit is left out; nobody depends on it.
             reply.rewind(mark);
             return;
@@ -25,7 +26,7 @@ pub(super) fn add(reply: &mut Reply<'_>, snapshot: &Snapshot, room: &mut Room, r
 /// (RFC 9471 §3.1); the others are added as far as they fit.
 pub(super) fn glue(
     reply: &mut Reply<'_>,
-    snapshot: &Snapshot,
+    of: (&Snapshot, &View),
     room: &mut Room,
     name_servers: Rrset<'_>,
     cut: &[u8],
@@ -33,7 +34,7 @@ pub(super) fn glue(
     for needed in [true, false] {
         for rdata in name_servers.rdatas().filter(|rdata| is_below(rdata, cut) == needed) {
             let mark = reply.mark();
-            if addresses(reply, snapshot, room, rdata).is_err() {
+            if addresses(reply, of, room, rdata).is_err() {
                 reply.rewind(mark);
                 return if needed { Err(Full) } else { Ok(()) };
             }
@@ -53,13 +54,18 @@ fn is_below(name: &[u8], cut: &[u8]) -> bool {
 }
 
 /// Writes A and AAAA of one name, if we have them.
-fn addresses(reply: &mut Reply<'_>, snapshot: &Snapshot, room: &mut Room, name: &[u8]) -> Result<(), Full> {
+fn addresses(
+    reply: &mut Reply<'_>,
+    (snapshot, view): (&Snapshot, &View),
+    room: &mut Room,
+    name: &[u8],
+) -> Result<(), Full> {
     let Room { additional: key, scratch, .. } = room;
     if !key.fill(name, snapshot.seed) {
         return Ok(());
     }
-    let Some((_, zone)) = snapshot.zones.longest(key, 0) else { return Ok(()) };
-    let steered = snapshot.wide_ips.find(key);
+    let Some((_, zone)) = view.zones.longest(key, 0) else { return Ok(()) };
+    let steered = snapshot.wide_ips.find_in(view.id, key);
     for record_type in [RecordType::A, RecordType::AAAA] {
         // What a wide IP steers must not be answered from beside it, blind to health.
         if steered.is_some_and(|owner| owner.answering(record_type).is_some()) {

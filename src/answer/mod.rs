@@ -18,6 +18,7 @@ mod settings;
 mod signature;
 mod snapshot;
 mod transfers;
+mod view;
 mod worker;
 
 pub use outcome::{AnswerSource, Outcome, SignatureOutcome, Transport};
@@ -25,4 +26,5 @@ pub use respond::respond;
 pub use settings::{Chaos, Settings, SyntheticZone, Unmatched};
 pub use snapshot::{Snapshot, prepare_zones};
 pub use transfers::{Access, Peer, Primary, TransferWideIps, Transfers, ZoneTransfer};
+pub use view::View;
 pub use worker::Worker;

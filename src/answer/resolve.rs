@@ -6,6 +6,7 @@ use super::additional;
 use super::outcome::AnswerSource;
 use super::settings::Unmatched;
 use super::snapshot::Snapshot;
+use super::view::View;
 use super::worker::Room;
 use crate::wideip::{Answer, Client, Decision, Memory, Owner as Steered};
 use crate::wire::{Class, Full, HEADER_LENGTH, NameKey, Owner, Query, Rcode, RecordType, Reply, Section};
@@ -30,6 +31,8 @@ pub(super) struct Resolution {
 /// One query being answered.
 pub(super) struct Resolver<'s, 'w> {
     pub(super) snapshot: &'s Snapshot,
+    /// The view that the client is served.
+    pub(super) view: &'s View,
     pub(super) query: &'w Query,
     pub(super) question: &'w NameKey,
     /// The address that the query came from.
@@ -119,7 +122,7 @@ impl<'s> Resolver<'s, '_> {
     /// Answers from what owns the name: a wide IP of the type, else the zone, else nobody.
     fn step(&mut self, reply: &mut Reply<'_>, current: Current<'_>, resolution: Resolution) -> Result<Step, Full> {
         let snapshot: &'s Snapshot = self.snapshot;
-        let owner = snapshot.wide_ips.find(current.key);
+        let owner = snapshot.wide_ips.find_in(self.view.id, current.key);
         let step = match owner {
             Some(owner) => self.ask_wide_ip(reply, current, owner, resolution)?,
             None => None,
@@ -214,7 +217,7 @@ impl<'s> Resolver<'s, '_> {
 
     /// The zone that answers for the name, and where its apex starts in it.
     fn zone(&self, key: &NameKey) -> Option<(usize, &'s Zone)> {
-        let zones: &'s _ = &self.snapshot.zones;
+        let zones: &'s _ = &self.view.zones;
         let (label, zone) = zones.longest(key, 0)?;
         // RFC 4035 §3.1.4.1: DS belongs to the parent; ours answers for it when we serve both.
         if label == 0
@@ -245,7 +248,7 @@ impl<'s> Resolver<'s, '_> {
         match zone.lookup(current.key, self.query.record_type) {
             Lookup::Hit(rrset) => {
                 self.write(reply, Section::Answer, current.owner, rrset, rrset.ttl)?;
-                additional::add(reply, self.snapshot, self.room, rrset);
+                additional::add(reply, (self.snapshot, self.view), self.room, rrset);
                 Ok(Step::End(resolution))
             }
             Lookup::Cname(rrset) => {
@@ -259,7 +262,13 @@ impl<'s> Resolver<'s, '_> {
                 resolution.authoritative &= !current.is_first;
                 let owner = current.suffix(label);
                 self.write(reply, Section::Authority, owner, name_servers, name_servers.ttl)?;
-                additional::glue(reply, self.snapshot, self.room, name_servers, current.key.suffix(label))?;
+                additional::glue(
+                    reply,
+                    (self.snapshot, self.view),
+                    self.room,
+                    name_servers,
+                    current.key.suffix(label),
+                )?;
                 Ok(Step::End(resolution))
             }
             Lookup::NoData => self.negative(reply, current, zone, apex, u32::MAX, resolution),

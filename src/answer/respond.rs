@@ -48,8 +48,16 @@ pub fn respond(
         Some(rcode) => Ok(Resolution::refused(rcode)),
         None if query.class == Class::CH => chaos::answer(&mut reply, question, &query, &snapshot.settings.chaos, room),
         None => {
-            let mut resolver =
-                Resolver { snapshot, query: &query, question, source: source.ip(), memory, room, decision: None };
+            let mut resolver = Resolver {
+                snapshot,
+                view: &snapshot.first,
+                query: &query,
+                question,
+                source: source.ip(),
+                memory,
+                room,
+                decision: None,
+            };
             let resolved = resolver.resolve(&mut reply, alias);
             decision = resolver.decision;
             resolved

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::settings::{Settings, SyntheticZone};
 use super::transfers::Transfers;
+use super::view::View;
 use crate::metrics::DecisionLayout;
-use crate::wideip::{OUTCOMES, Tables};
+use crate::wideip::{OUTCOMES, Tables, ViewId};
 use crate::wire::{Keys, Name, NameKey, NameMap, RecordType};
-use crate::zone::{Zone, ZoneBuilder};
+use crate::zone::{ViewName, Zone, ZoneBuilder, ZoneId};
 
 /// Zones, wide IPs and settings as one value: built by the publisher, shared by every worker, never changed.
 #[derive(Clone)]
@@ -16,7 +17,9 @@ pub struct Snapshot {
     pub generation: u64,
     /// The secret that names are hashed with; one per process.
     pub(super) seed: u64,
-    pub(super) zones: Arc<NameMap<Arc<Zone>>>,
+    /// The only view, or the first one: apart from the others, so that one view costs no further step.
+    pub(super) first: View,
+    others: Arc<[View]>,
     pub(super) wide_ips: Tables,
     decisions: Arc<DecisionLayout>,
     pub(super) settings: Arc<Settings>,
@@ -25,12 +28,30 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Puts a snapshot together; the zones and wide IPs must have been made with the same `seed`.
+    /// Puts a snapshot of the view `default` alone together; the zones and wide IPs must have been made with the same
+    /// `seed`.
     pub fn new(generation: u64, zones: &[Arc<Zone>], wide_ips: Tables, settings: Arc<Settings>, seed: u64) -> Self {
-        let zones = NameMap::build(zones.iter().map(|zone| (zone.apex().clone(), Arc::clone(zone))), seed);
+        let view = View::new(ViewName::default(), zones, seed);
+        Self::with_views(generation, vec![view], wide_ips, settings, seed)
+    }
+
+    /// Puts a snapshot together; the views must stand in the order of the wide IPs' model, and all must have been made
+    /// with the same `seed`.
+    pub fn with_views(
+        generation: u64,
+        mut views: Vec<View>,
+        wide_ips: Tables,
+        settings: Arc<Settings>,
+        seed: u64,
+    ) -> Self {
+        for (view, id) in views.iter_mut().zip((0..).map(ViewId)) {
+            view.id = id;
+        }
+        let others = views.split_off(views.len().min(1)).into();
+        let first = views.pop().unwrap_or_else(|| View::new(ViewName::default(), &[], seed));
         let decisions = Arc::new(DecisionLayout::new(wide_ips.pairs(), OUTCOMES));
         let root_soa = settings.synthetic_zone.soa().into();
-        Self { generation, seed, zones: Arc::new(zones), wide_ips, decisions, settings, root_soa }
+        Self { generation, seed, first, others, wide_ips, decisions, settings, root_soa }
     }
 
     /// The next snapshot, in which only the wide IPs' health differs: shares the rest.
@@ -49,19 +70,29 @@ impl Snapshot {
         &self.wide_ips
     }
 
-    /// The zones it serves, in no order.
-    pub fn zones(&self) -> impl Iterator<Item = &Arc<Zone>> {
-        self.zones.values()
+    /// The only view, or the first one.
+    pub const fn first_view(&self) -> &View {
+        &self.first
     }
 
-    /// The zone of exactly the name in `key`.
-    pub fn zone(&self, key: &NameKey) -> Option<&Arc<Zone>> {
-        self.zones.get(key, 0)
+    /// The views, in their order.
+    pub fn views(&self) -> impl Iterator<Item = &View> {
+        std::iter::once(&self.first).chain(&*self.others)
     }
 
-    /// The zone that encloses the name in `key` most closely.
-    pub fn enclosing(&self, key: &NameKey) -> Option<&Arc<Zone>> {
-        self.zones.longest(key, 0).map(|(_, zone)| zone)
+    /// The view of that name.
+    pub fn view(&self, name: &ViewName) -> Option<&View> {
+        self.views().find(|view| view.name() == name)
+    }
+
+    /// The zones of every view, in no order.
+    pub fn zones(&self) -> impl Iterator<Item = (ZoneId, &Arc<Zone>)> {
+        self.views().flat_map(View::identified)
+    }
+
+    /// The zone of that identity.
+    pub fn zone(&self, id: &ZoneId) -> Option<&Arc<Zone>> {
+        self.view(&id.view)?.zone(&NameKey::new(&id.apex, self.seed))
     }
 
     /// The keys that messages may be signed with.

@@ -5,10 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::topology::Prefix;
 use crate::wire::Name;
+use crate::zone::ZoneId;
 
 /// What is configured of the transfer of each zone; a zone that is not here is given to nobody.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Transfers(HashMap<Name, ZoneTransfer>);
+pub struct Transfers(HashMap<ZoneId, ZoneTransfer>);
 
 /// What is configured of one zone's transfer.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -61,17 +62,17 @@ pub enum TransferWideIps {
 
 impl Transfers {
     /// The settings of these zones.
-    pub fn new(zones: impl IntoIterator<Item = (Name, ZoneTransfer)>) -> Self {
+    pub fn new(zones: impl IntoIterator<Item = (ZoneId, ZoneTransfer)>) -> Self {
         Self(zones.into_iter().collect())
     }
 
-    /// The settings of the zone of that name.
-    pub fn get(&self, apex: &Name) -> Option<&ZoneTransfer> {
-        self.0.get(apex)
+    /// The settings of the zone of that identity.
+    pub fn get(&self, id: &ZoneId) -> Option<&ZoneTransfer> {
+        self.0.get(id)
     }
 
     /// Every zone that has settings, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = (&Name, &ZoneTransfer)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&ZoneId, &ZoneTransfer)> {
         self.0.iter()
     }
 }

@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::prepare::Prepared;
+use super::prepare::{Prepared, ViewZones};
 use super::{guard, names};
-use crate::answer::{Snapshot, prepare_zones};
+use crate::answer::{Snapshot, View, prepare_zones};
 use crate::monitor::Target;
 use crate::status::{Availability, Changed, Enabled, Fact, Moment, ObjectKind, Override, Remembered, Status, Table};
 use crate::transfer::NewZone;
 use crate::wideip::{Model, Tables, VirtualServerId};
 use crate::wire::Name;
-use crate::zone::{Zone, ZoneBuilder};
+use crate::zone::{Zone, ZoneBuilder, ZoneId};
 
 /// The publisher's knowledge.
 pub(super) struct Board {
@@ -31,7 +31,7 @@ pub(super) struct Board {
     /// What was last told of each virtual server, by index.
     told: Vec<Option<(Availability, Enabled)>>,
     /// The versions of secondary zones that came by transfer.
-    transferred: HashMap<Name, Arc<Zone>>,
+    transferred: HashMap<ZoneId, Arc<Zone>>,
 }
 
 /// An object whose state changed, for the log.
@@ -92,21 +92,23 @@ impl Board {
     /// Puts a version of a secondary zone to use, or none when the last one expired. The wide IPs in it stay.
     pub(super) fn replace_zone(&mut self, new: NewZone) {
         match new.zone {
-            Some(zone) => self.transferred.insert(new.apex.clone(), zone),
-            None => self.transferred.remove(&new.apex),
+            Some(zone) => self.transferred.insert(new.id.clone(), zone),
+            None => self.transferred.remove(&new.id),
         };
-        self.put_transferred(&new.apex);
+        self.put_transferred(&new.id);
         self.is_stale = true;
     }
 
     /// Puts what came by transfer in the place of a configured secondary zone.
-    fn put_transferred(&mut self, apex: &Name) {
-        let Prepared { zones, held, answer, seed, .. } = &mut self.prepared;
-        let is_secondary = answer.transfers.get(apex).is_some_and(|transfer| transfer.primary.is_some());
+    fn put_transferred(&mut self, id: &ZoneId) {
+        let Prepared { views, answer, seed, .. } = &mut self.prepared;
+        let Some(view) = views.iter_mut().find(|view| view.name == id.view) else { return };
+        let (ViewZones { zones, held, .. }, apex) = (view, &id.apex);
+        let is_secondary = answer.transfers.get(id).is_some_and(|transfer| transfer.primary.is_some());
         let below: Vec<Name> = zones.iter().map(|zone| zone.apex().clone()).filter(|other| other != apex).collect();
         let Some(slot) = zones.iter_mut().find(|zone| zone.apex() == apex).filter(|_| is_secondary) else { return };
         let empty = || Arc::new(ZoneBuilder::new(apex, *seed).finish());
-        let zone = self.transferred.get(apex).cloned().unwrap_or_else(empty);
+        let zone = self.transferred.get(id).cloned().unwrap_or_else(empty);
         let is_home = |name: &&Name| {
             let deeper = |other: &&Name| other.is_at_or_below(apex) && name.is_at_or_below(other);
             name.is_at_or_below(apex) && !below.iter().any(|other| deeper(&other))
@@ -148,9 +150,9 @@ impl Board {
         table.configure(model.watched(), prepared.status, now);
         self.prepared = prepared;
         let transfers = Arc::clone(&self.prepared.answer.transfers);
-        self.transferred.retain(|apex, _| transfers.get(apex).is_some_and(|transfer| transfer.primary.is_some()));
-        for apex in self.transferred.keys().cloned().collect::<Vec<_>>() {
-            self.put_transferred(&apex);
+        self.transferred.retain(|id, _| transfers.get(id).is_some_and(|transfer| transfer.primary.is_some()));
+        for id in self.transferred.keys().cloned().collect::<Vec<_>>() {
+            self.put_transferred(&id);
         }
         self.table = table;
         self.use_model(model);
@@ -196,8 +198,9 @@ impl Board {
     }
 
     fn whole_snapshot(&self) -> Snapshot {
-        let Prepared { zones, answer, seed, .. } = &self.prepared;
-        Snapshot::new(self.generation, zones, self.tables.clone(), Arc::clone(answer), *seed)
+        let Prepared { views, answer, seed, .. } = &self.prepared;
+        let views = views.iter().map(|view| View::new(view.name.clone(), &view.zones, *seed)).collect();
+        Snapshot::with_views(self.generation, views, self.tables.clone(), Arc::clone(answer), *seed)
     }
 
     /// Lets the agents' lists into the model.

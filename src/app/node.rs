@@ -159,16 +159,16 @@ impl Node {
 /// Puts the kept versions of secondary zones to use, as far as they did not expire meanwhile.
 fn restore_zones(board: &mut Board, store: &ZoneStore, clock: Clock) {
     let (transfers, seed) = (Arc::clone(&board.prepared().answer.transfers), board.prepared().seed);
-    for (apex, _) in transfers.iter().filter(|(_, transfer)| transfer.primary.is_some()) {
-        match store.load(apex, seed) {
+    for (id, _) in transfers.iter().filter(|(_, transfer)| transfer.primary.is_some()) {
+        match store.load(id, seed) {
             Ok(Some(stored)) => {
                 let age = (clock.wall_millis() / 1000).saturating_sub(stored.refreshed);
                 if age < u64::from(stored.zone.soa().expire) {
-                    board.replace_zone(NewZone { apex: apex.clone(), zone: Some(Arc::new(stored.zone)) });
+                    board.replace_zone(NewZone { id: id.clone(), zone: Some(Arc::new(stored.zone)) });
                 }
             }
             Ok(None) => {}
-            Err(error) => warn!(zone = %apex, %error, "the kept version of a secondary zone cannot be used"),
+            Err(error) => warn!(zone = %id, %error, "the kept version of a secondary zone cannot be used"),
         }
     }
 }

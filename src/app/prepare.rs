@@ -11,7 +11,7 @@ use crate::status;
 use crate::topology::Topology;
 use crate::wideip::{Model, Pattern, VirtualServerId};
 use crate::wire::Name;
-use crate::zone::{Zone, ZoneBuilder};
+use crate::zone::{ViewName, Zone, ZoneBuilder, ZoneId};
 
 use super::names;
 
@@ -29,10 +29,8 @@ pub(super) struct Prepared {
     pub(super) monitors: Vec<(VirtualServerId, Vec<Monitor>)>,
     /// How verdicts age.
     pub(super) status: status::Settings,
-    /// Zones in which the names of wide IPs exist.
-    pub(super) zones: Vec<Arc<Zone>>,
-    /// The names of wide IPs, which exist in the zones that enclose them.
-    pub(super) held: Vec<Name>,
+    /// The zones of each view, in the order of the model's views.
+    pub(super) views: Vec<ViewZones>,
     /// Settings of the answer path.
     pub(super) answer: Arc<answer::Settings>,
     /// Records and regions, compiled.
@@ -45,6 +43,24 @@ pub(super) struct Prepared {
     pub(super) seed: u64,
 }
 
+/// What one view serves beside its wide IPs.
+#[derive(Clone)]
+pub(super) struct ViewZones {
+    /// The view's name.
+    pub(super) name: ViewName,
+    /// Zones in which the names of wide IPs exist.
+    pub(super) zones: Vec<Arc<Zone>>,
+    /// The names of the view's wide IPs, which exist in the zones that enclose them.
+    pub(super) held: Vec<Name>,
+}
+
+impl ViewZones {
+    /// Its zones with their identities.
+    pub(super) fn zones(&self) -> impl Iterator<Item = (ZoneId, Arc<Zone>)> {
+        self.zones.iter().map(|zone| (ZoneId::new(self.name.clone(), zone.apex().clone()), Arc::clone(zone)))
+    }
+}
+
 impl Prepared {
     /// Takes zones and objects out of `config` and compiles them. The error names what cannot be compiled.
     pub(super) fn new(config: &mut Config) -> Result<Self, String> {
@@ -55,7 +71,7 @@ impl Prepared {
         let synthetic_zone = config.synthetic_zone.clone();
         // A zone without records is served as one that has not come yet.
         let secondaries = config.transfers.iter().filter(|(_, transfer)| transfer.primary.is_some());
-        let secondaries = secondaries.map(|(apex, _)| ZoneBuilder::new(apex, config.seed).finish());
+        let secondaries = secondaries.map(|(id, _)| ZoneBuilder::new(&id.apex, config.seed).finish());
         let zones: Vec<Zone> = secondaries.chain(std::mem::take(&mut config.zones)).collect();
         let held = exact_names(&model);
         let zones = prepare_zones(zones.into_iter().map(Arc::new).collect(), &held, &synthetic_zone, config.seed);
@@ -65,8 +81,7 @@ impl Prepared {
             model,
             monitors: std::mem::take(&mut config.monitors),
             status: status::Settings { ageing: config.ageing, startup_grace: STARTUP_GRACE },
-            zones,
-            held,
+            views: vec![ViewZones { name: ViewName::default(), zones, held }],
             answer: Arc::new(answer::Settings {
                 unmatched,
                 chaos,

@@ -21,6 +21,7 @@ pub(super) fn model() -> Model {
         discovery: Discovery::Disabled,
     };
     Model {
+        views: Vec::new(),
         datacenters: vec![datacenter("newyork"), datacenter("london")],
         servers: vec![server("ny-lb1", 0), server("lon-lb1", 1)],
         virtual_servers: vec![virtual_server(0, "192.0.2.1:80"), virtual_server(1, "198.51.100.1:80")],
@@ -28,6 +29,7 @@ pub(super) fn model() -> Model {
         wide_ips: vec![WideIp {
             name: Pattern::Exact("www.example.com.".parse().unwrap()),
             aliases: Vec::new(),
+            view: Default::default(),
             record_type: RecordType::A,
             enabled: true,
             method: WideIpMethod::GlobalAvailability,
@@ -102,8 +104,7 @@ pub(super) fn prepared(model: Model) -> Prepared {
         model,
         monitors: Vec::new(),
         status: STATUS,
-        zones: Vec::new(),
-        held: Vec::new(),
+        views: Vec::new(),
         answer: Arc::new(answer),
         topology: Arc::new(Topology::compile(&Rules::default(), None, None).unwrap()),
         peers: Vec::new(),

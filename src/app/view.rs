@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::board::Board;
 use super::memory::Now;
+use super::prepare::ViewZones;
 use crate::status::Override;
 use crate::wideip::Tables;
-use crate::zone::Zone;
+use crate::zone::{Zone, ZoneId};
 
 /// What the publisher knows, as one value that is cheap to make.
 pub(super) struct View {
@@ -21,7 +22,7 @@ pub(super) struct View {
     /// What operators have enabled and disabled.
     pub(super) overrides: Vec<Override>,
     /// The zones in use.
-    pub(super) zones: Vec<Arc<Zone>>,
+    pub(super) zones: Vec<(ZoneId, Arc<Zone>)>,
 }
 
 impl View {
@@ -32,7 +33,7 @@ impl View {
             now,
             tables: board.tables().clone(),
             overrides: board.table().overrides().iter().cloned().collect(),
-            zones: board.prepared().zones.clone(),
+            zones: board.prepared().views.iter().flat_map(ViewZones::zones).collect(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::answer::{Access, Peer, Primary, TransferWideIps, Transfers, ZoneTransfer};
 use crate::wire::{Keys, Name};
+use crate::zone::ZoneId;
 
 use super::collections::List;
 use super::file;
@@ -14,7 +15,10 @@ use super::node::Place;
 /// What the zones of the list at `place` say of their transfer.
 pub(crate) fn resolve(written: &List<file::Zone>, place: &Place<'_>, keys: &Keys, issues: &Issues) -> Transfers {
     let resolver = Resolver { keys, issues };
-    Transfers::new(written.iter().map(|(index, zone)| (zone.name.0.clone(), resolver.zone(zone, &place.item(index)))))
+    let one = |(index, zone): (usize, &file::Zone)| {
+        (ZoneId::from(zone.name.0.clone()), resolver.zone(zone, &place.item(index)))
+    };
+    Transfers::new(written.iter().map(one))
 }
 
 struct Resolver<'r> {
@@ -87,6 +91,7 @@ impl Resolver<'_> {
 #[cfg(test)]
 mod tests {
     use crate::config::testing::load_with;
+    use crate::wire::Name;
 
     const ZONE: &str = "$TTL 1h\n@ SOA ns hostmaster 1 1h 10m 7d 5m\n@ NS ns.example.net.\n";
 
@@ -96,7 +101,7 @@ mod tests {
                     file: z.zone\n    transfer:\n      allow: [{address: 192.0.2.0/24}, {key: K}, {address: 2001:db8::1, key: k}]\n      \
                     notify: [{address: 192.0.2.1}, {address: 192.0.2.2, port: 5353, key: k}]\n    transfer_wide_ips: members\n";
         let config = load_with(text, &[("z.zone", ZONE)]).unwrap();
-        let zone = config.transfers.get(&"example.".parse().unwrap()).unwrap();
+        let zone = config.transfers.get(&"example.".parse::<Name>().unwrap().into()).unwrap();
         let allows = |source: &str, key: Option<&str>| {
             zone.allows(source.parse().unwrap(), key.map(|key| key.parse().unwrap()).as_ref())
         };

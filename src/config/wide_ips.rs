@@ -7,6 +7,7 @@ use crate::wideip::{
     WideIpMethod,
 };
 use crate::wire::{Name, Rcode, RecordType};
+use crate::zone::ViewName;
 
 use super::collections::TextOr;
 use super::file;
@@ -101,6 +102,7 @@ impl Resolver<'_, '_> {
         WideIp {
             name: pattern(&written.name.0),
             aliases: aliases.iter().map(|alias| pattern(&alias.0)).collect(),
+            view: ViewName::default(),
             record_type,
             enabled: written.enabled.unwrap_or(true),
             method: match written.load_balancing {

@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::answer::Snapshot;
-use crate::wire::{Name, RecordType};
-use crate::zone::{Difference, Record, Zone};
+use crate::wire::RecordType;
+use crate::zone::{Difference, Record, Zone, ZoneId};
 
 /// Changes kept of one zone.
 const CHANGES_MAX: usize = 100;
@@ -26,7 +26,7 @@ pub(super) struct Change {
 
 /// The changes of every zone that may be transferred.
 #[derive(Default)]
-pub(super) struct Histories(Mutex<HashMap<Name, History>>);
+pub(super) struct Histories(Mutex<HashMap<ZoneId, History>>);
 
 /// The version last seen, and how it came about.
 struct History {
@@ -39,26 +39,26 @@ impl Histories {
     /// are not the same object: not for a thread that must not wait.
     pub(super) fn follow(&self, snapshot: &Snapshot) {
         let transfers = snapshot.transfers();
-        let is_kept = |apex: &Name| transfers.get(apex).is_some_and(|zone| !zone.allow.is_empty());
+        let is_kept = |id: &ZoneId| transfers.get(id).is_some_and(|zone| !zone.allow.is_empty());
         let mut served = HashMap::new();
-        for zone in snapshot.zones().filter(|zone| is_kept(zone.apex()) && zone.records() > 0) {
-            let before = self.lock().remove(zone.apex());
-            served.insert(zone.apex().clone(), History::following(before, zone));
+        for (id, zone) in snapshot.zones().filter(|(id, zone)| is_kept(id) && zone.records() > 0) {
+            let before = self.lock().remove(&id);
+            served.insert(id, History::following(before, zone));
         }
         *self.lock() = served;
     }
 
     /// The changes that lead from version `serial` to exactly `zone`; none when they are not all known.
-    pub(super) fn since(&self, zone: &Zone, serial: u32) -> Option<Vec<Arc<Change>>> {
+    pub(super) fn since(&self, id: &ZoneId, zone: &Zone, serial: u32) -> Option<Vec<Arc<Change>>> {
         let histories = self.lock();
-        let changes = &histories.get(zone.apex())?.changes;
+        let changes = &histories.get(id)?.changes;
         let first = changes.iter().position(|change| change.from == serial)?;
         let changes: Vec<_> = changes.iter().skip(first).cloned().collect();
         // The zone may have moved on and its change not been compared yet.
         (changes.last()?.to == zone.soa().serial).then_some(changes)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Name, History>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ZoneId, History>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -115,6 +115,7 @@ pub(super) const fn is_newer(a: u32, b: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Name;
     use crate::zone::ZoneBuilder;
 
     /// Version `serial` of a zone, whose only address says which version it is.
@@ -151,12 +152,13 @@ mod tests {
     fn changes_lead_from_each_kept_version_to_the_last() {
         let history = after(&[1, 2, 3, 3, 7]);
         let histories = Histories::default();
-        histories.lock().insert("example.".parse().unwrap(), history);
-        let steps = |serial| histories.since(&zone(7), serial).map(|changes| changes.len());
+        let id = ZoneId::from("example.".parse::<Name>().unwrap());
+        histories.lock().insert(id.clone(), history);
+        let steps = |serial| histories.since(&id, &zone(7), serial).map(|changes| changes.len());
         assert_eq!([1, 2, 3, 4, 7].map(steps), [Some(3), Some(2), Some(1), None, None]);
-        let change = &histories.since(&zone(7), 3).unwrap()[0];
+        let change = &histories.since(&id, &zone(7), 3).unwrap()[0];
         assert_eq!((change.difference.removed.len(), change.difference.added.len()), (1, 1));
-        assert!(histories.since(&zone(8), 1).is_none(), "the zone is ahead of what was compared");
+        assert!(histories.since(&id, &zone(8), 1).is_none(), "the zone is ahead of what was compared");
     }
 
     #[test]

@@ -16,8 +16,8 @@ use super::requests::serial_of;
 use crate::answer::{Peer, Snapshot};
 use crate::metrics::NotifyResult;
 use crate::wire::tsig::{Signed, Signer, Verifier};
-use crate::wire::{HEADER_LENGTH, Name, NameKey, Opcode, Query, Rcode, RecordType, Records};
-use crate::zone::Record;
+use crate::wire::{HEADER_LENGTH, NameKey, Opcode, Query, Rcode, RecordType, Records};
+use crate::zone::{Record, ZoneId};
 
 /// How often one change is told, at most (RFC 1996 §3.6).
 const TRIES_MAX: u32 = 7;
@@ -30,7 +30,7 @@ const LOOKS_MAX: u32 = 6;
 pub(super) struct Notifier {
     context: Context,
     /// By zone and secondary: the serial told, and the task that tells it.
-    told: HashMap<(Name, Peer), (u32, AbortHandle)>,
+    told: HashMap<(ZoneId, Peer), (u32, AbortHandle)>,
 }
 
 impl Notifier {
@@ -42,12 +42,11 @@ impl Notifier {
     /// last. After a start all are told: they may have missed a change.
     pub(super) fn follow(&mut self, snapshot: &Snapshot) {
         let mut wanted = HashMap::new();
-        for (apex, policy) in snapshot.transfers().iter().filter(|(_, policy)| !policy.notify.is_empty()) {
-            let key = NameKey::new(apex, snapshot.seed());
-            let Some(soa) = snapshot.zone(&key).and_then(|zone| soa(zone)) else { continue };
+        for (id, policy) in snapshot.transfers().iter().filter(|(_, policy)| !policy.notify.is_empty()) {
+            let Some(soa) = snapshot.zone(id).and_then(|zone| soa(zone)) else { continue };
             let Some(serial) = serial_of(soa.record_type, &soa.rdata) else { continue };
             for peer in &policy.notify {
-                let entry = (apex.clone(), peer.clone());
+                let entry = (id.clone(), peer.clone());
                 let task = match self.told.remove(&entry) {
                     Some((told, task)) if told == serial => task,
                     before => {
@@ -56,6 +55,7 @@ impl Notifier {
                         }
                         let telling = Telling {
                             context: self.context.clone(),
+                            id: id.clone(),
                             soa: soa.clone(),
                             serial,
                             address: peer.address,
@@ -83,6 +83,7 @@ impl Notifier {
 /// Tells one secondary of one version.
 struct Telling {
     context: Context,
+    id: ZoneId,
     soa: Record,
     serial: u32,
     address: SocketAddr,
@@ -91,7 +92,7 @@ struct Telling {
 
 impl Telling {
     async fn run(self) {
-        let (zone, serial, secondary) = (&self.soa.name, self.serial, self.address);
+        let (zone, serial, secondary) = (&self.id, self.serial, self.address);
         let mut wait = FIRST_WAIT;
         for attempt in 1..=TRIES_MAX {
             let reply = self.ask(Opcode::NOTIFY, wait).await;
@@ -125,13 +126,13 @@ impl Telling {
             sleep(wait).await;
             wait *= 2;
             if let Ok(Reply { serial: Some(seen), .. }) = self.ask(Opcode::QUERY, FIRST_WAIT).await {
-                self.context.metrics.secondary_has(&self.soa.name.to_string(), self.address.ip(), seen);
+                self.context.metrics.secondary_has(&self.id.to_string(), self.address.ip(), seen);
                 if seen == self.serial {
                     return;
                 }
             }
         }
-        let (zone, serial, secondary) = (&self.soa.name, self.serial, self.address);
+        let (zone, serial, secondary) = (&self.id, self.serial, self.address);
         warn!(%zone, serial, %secondary, "a secondary was told of a change and does not have it yet");
     }
 

@@ -3,14 +3,14 @@
 use crate::answer::Snapshot;
 use crate::wire::tsig::{Check, Signer, check};
 use crate::wire::{Name, NameKey, Query, RecordType, Records};
+use crate::zone::ZoneId;
 
 /// A query that was handed off.
 pub(super) struct Request {
     pub(super) packet: Vec<u8>,
     pub(super) query: Query,
-    /// The zone asked for.
-    pub(super) apex: Name,
-    pub(super) key: NameKey,
+    /// The zone asked for, in the view of who asks.
+    pub(super) zone: ZoneId,
     /// Signs the replies, when the query was signed.
     pub(super) signer: Option<Signer>,
 }
@@ -25,8 +25,8 @@ impl Request {
             Some(Check::Good(signer)) => Some(signer),
             Some(Check::Malformed | Check::Failed(_)) => return None,
         };
-        let apex = Name::from_wire(key.as_wire()).ok()?;
-        Some(Self { packet, query, apex, key, signer })
+        let zone = ZoneId::new(snapshot.first_view().name().clone(), Name::from_wire(key.as_wire()).ok()?);
+        Some(Self { packet, query, zone, signer })
     }
 
     /// The name of the key that signed it.
@@ -37,7 +37,7 @@ impl Request {
     /// The serial of the SOA behind the question: what an IXFR starts from, or what a NOTIFY tells.
     pub(super) fn serial(&self) -> Option<u32> {
         let record = Records::new(&self.packet, self.query.question_end).next_record()?;
-        serial_of(record.record_type, &record.rdata).filter(|_| record.name == self.apex)
+        serial_of(record.record_type, &record.rdata).filter(|_| record.name == self.zone.apex)
     }
 }
 

@@ -12,8 +12,7 @@ use super::context::Context;
 use super::store::ZoneStore;
 use crate::answer::Primary;
 use crate::metrics::{TransferKind, TransferResult};
-use crate::wire::{Name, NameKey};
-use crate::zone::Zone;
+use crate::zone::{Zone, ZoneId};
 
 /// The first wait after a failure while there is no version at all; doubled each time.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -27,8 +26,8 @@ const LOOKS_APART: Duration = Duration::from_millis(200);
 /// A change of what is served, for the publisher.
 #[derive(Debug, Clone)]
 pub struct NewZone {
-    /// The zone's name.
-    pub apex: Name,
+    /// Which zone.
+    pub id: ZoneId,
     /// Its version; none when the last one expired.
     pub zone: Option<Arc<Zone>>,
 }
@@ -37,7 +36,7 @@ pub struct NewZone {
 pub(super) struct Secondary {
     pub(super) context: Context,
     pub(super) store: ZoneStore,
-    pub(super) apex: Name,
+    pub(super) id: ZoneId,
     pub(super) primary: Primary,
     /// Where new versions go.
     pub(super) versions: mpsc::Sender<NewZone>,
@@ -77,7 +76,7 @@ impl Secondary {
             if expires.is_some_and(|expires| expires <= Instant::now()) {
                 // RFC 1035 §4.3.5: what was not confirmed for that long is not served any more.
                 let serial = version.as_ref().map_or(0, |version| version.zone.soa().serial);
-                warn!(zone = %self.apex, serial, "a secondary zone expired: its primaries were not reached in time");
+                warn!(zone = %self.id, serial, "a secondary zone expired: its primaries were not reached in time");
                 version = None;
                 self.serve(None).await;
             }
@@ -86,12 +85,12 @@ impl Secondary {
 
     /// The version that was put to use at the start.
     async fn stored(&self) -> Option<Version> {
-        let (store, apex, seed) = (self.store.clone(), self.apex.clone(), self.seed);
-        let stored = tokio::task::spawn_blocking(move || store.load(&apex, seed)).await.ok()?;
+        let (store, id, seed) = (self.store.clone(), self.id.clone(), self.seed);
+        let stored = tokio::task::spawn_blocking(move || store.load(&id, seed)).await.ok()?;
         let stored = match stored {
             Ok(stored) => stored?,
             Err(error) => {
-                warn!(zone = %self.apex, %error, "the kept version of a secondary zone cannot be used");
+                warn!(zone = %self.id, %error, "the kept version of a secondary zone cannot be used");
                 return None;
             }
         };
@@ -100,8 +99,7 @@ impl Secondary {
             return None;
         }
         let version = Version { zone: Arc::new(stored.zone), refreshed: Instant::now().checked_sub(age)? };
-        let key = NameKey::new(&self.apex, self.seed);
-        let served = self.context.snapshot.load().zone(&key).is_some_and(|zone| zone.records() > 0);
+        let served = self.context.snapshot.load().zone(&self.id).is_some_and(|zone| zone.records() > 0);
         if !served {
             self.serve(Some(&version.zone)).await;
         }
@@ -131,7 +129,7 @@ impl Secondary {
                 Ok(Fetched::Zone(zone, records)) => {
                     let (zone, serial) = (Arc::new(zone), self.primary.servers.get(number));
                     let primary = serial.map(|peer| peer.address.to_string()).unwrap_or_default();
-                    info!(zone = %self.apex, serial = zone.soa().serial, records, %primary, "took over a version of a zone");
+                    info!(zone = %self.id, serial = zone.soa().serial, records, %primary, "took over a version of a zone");
                     self.keep(&zone, true).await;
                     self.serve(Some(&zone)).await;
                     *version = Some(Version { zone, refreshed: Instant::now() });
@@ -140,7 +138,7 @@ impl Secondary {
                 Err(reason) => {
                     let primary = self.primary.servers.get(number).map(|peer| peer.address.to_string());
                     let primary = primary.unwrap_or_default();
-                    warn!(zone = %self.apex, %primary, %reason, "a primary gave no zone");
+                    warn!(zone = %self.id, %primary, %reason, "a primary gave no zone");
                 }
             }
         }
@@ -152,12 +150,12 @@ impl Secondary {
         let server = self.primary.servers.get(number).ok_or("no such primary")?;
         let snapshot = self.context.snapshot.load_full();
         let key = server.key.as_ref().and_then(|name| snapshot.keys().get(name)).cloned();
-        let client = Client { context: &self.context, apex: &self.apex, server, key, seed: self.seed };
+        let client = Client { context: &self.context, apex: &self.id.apex, server, key, seed: self.seed };
         let first = if old.is_some() { TransferKind::Ixfr } else { TransferKind::Axfr };
         let mut fetched = client.fetch(old, first).await;
         self.count(first, &fetched);
         if let Err(FetchError::NoChanges(reason)) = &fetched {
-            info!(zone = %self.apex, %reason, "changes of a zone were not to be had; asking for all of it");
+            info!(zone = %self.id, %reason, "changes of a zone were not to be had; asking for all of it");
             fetched = client.fetch(old, TransferKind::Axfr).await;
             self.count(TransferKind::Axfr, &fetched);
         }
@@ -176,18 +174,18 @@ impl Secondary {
     }
 
     async fn serve(&self, zone: Option<&Arc<Zone>>) {
-        let new = NewZone { apex: self.apex.clone(), zone: zone.cloned() };
+        let new = NewZone { id: self.id.clone(), zone: zone.cloned() };
         // A publisher that is gone means that the process ends.
         let _ = self.versions.send(new).await;
     }
 
     /// Keeps the version, or that it is current, on disk.
     async fn keep(&self, zone: &Arc<Zone>, is_new: bool) {
-        let (store, zone, now) = (self.store.clone(), Arc::clone(zone), self.context.now());
-        let save = move || if is_new { store.save(&zone, now) } else { store.refreshed(&zone, now) };
+        let (store, view, zone, now) = (self.store.clone(), self.id.view.clone(), Arc::clone(zone), self.context.now());
+        let save = move || if is_new { store.save(&view, &zone, now) } else { store.refreshed(&view, &zone, now) };
         let kept = tokio::task::spawn_blocking(save).await.unwrap_or_else(|error| Err(error.to_string()));
         if let Err(error) = kept {
-            warn!(zone = %self.apex, %error, "a secondary zone is in use, but a restart would not have it");
+            warn!(zone = %self.id, %error, "a secondary zone is in use, but a restart would not have it");
         }
     }
 }

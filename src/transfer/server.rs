@@ -20,8 +20,8 @@ use super::store::ZoneStore;
 use crate::answer::{Primary, Snapshot, TransferWideIps, ZoneTransfer};
 use crate::listener::{HandedOff, Replies};
 use crate::metrics::{Limit, NotifyResult, TransferKind, TransferResult};
-use crate::wire::{Name, Opcode, Rcode, RecordType};
-use crate::zone::Zone;
+use crate::wire::{Opcode, Rcode, RecordType};
+use crate::zone::{Zone, ZoneId};
 
 /// Transfers under way at once, to all servers together.
 const TRANSFERS_MAX: usize = 10;
@@ -37,8 +37,8 @@ pub struct Server {
     /// Where new versions of secondary zones go, and where they are kept.
     versions: mpsc::Sender<NewZone>,
     store: ZoneStore,
-    /// The tasks of secondary zones, by name.
-    secondaries: HashMap<Name, Running>,
+    /// The tasks of secondary zones.
+    secondaries: HashMap<ZoneId, Running>,
 }
 
 /// The task of one secondary zone.
@@ -105,20 +105,20 @@ impl Server {
     /// Runs a task for each secondary zone, anew where its primaries changed.
     fn follow_primaries(&mut self, snapshot: &Snapshot) {
         let mut before = std::mem::take(&mut self.secondaries);
-        for (apex, policy) in snapshot.transfers().iter() {
+        for (id, policy) in snapshot.transfers().iter() {
             let Some(primary) = &policy.primary else { continue };
-            let kept = before.remove(apex).filter(|running| running.primary == *primary);
-            let running = kept.unwrap_or_else(|| self.start(apex, primary, snapshot.seed()));
-            self.secondaries.insert(apex.clone(), running);
+            let kept = before.remove(id).filter(|running| running.primary == *primary);
+            let running = kept.unwrap_or_else(|| self.start(id, primary, snapshot.seed()));
+            self.secondaries.insert(id.clone(), running);
         }
     }
 
-    fn start(&self, apex: &Name, primary: &Primary, seed: u64) -> Running {
+    fn start(&self, id: &ZoneId, primary: &Primary, seed: u64) -> Running {
         let (bell, rung) = mpsc::channel(1);
         let secondary = Secondary {
             context: self.context.clone(),
             store: self.store.clone(),
-            apex: apex.clone(),
+            id: id.clone(),
             primary: primary.clone(),
             versions: self.versions.clone(),
             bell: rung,
@@ -129,7 +129,7 @@ impl Server {
 
     /// Takes a notification from a primary (RFC 1996 §3.11), and from nobody else.
     fn notified(&self, snapshot: &Snapshot, request: &Request, source: std::net::SocketAddr, replies: Replies) {
-        let running = self.secondaries.get(&request.apex);
+        let running = self.secondaries.get(&request.zone);
         let is_primary = |peer: &crate::answer::Peer| {
             let is_signed = peer.key.as_ref().is_none_or(|key| request.key_name() == Some(key));
             peer.address.ip() == source.ip().to_canonical() && is_signed
@@ -143,8 +143,8 @@ impl Server {
             }
             _ => {
                 self.context.metrics.notified_by(NotifyResult::Refused);
-                info!(zone = %request.apex, %source, "a notification was refused: it comes from no configured primary");
-                if snapshot.zone(&request.key).is_some() { Rcode::REFUSED } else { Rcode::NOTAUTH }
+                info!(zone = %request.zone, %source, "a notification was refused: it comes from no configured primary");
+                if snapshot.zone(&request.zone).is_some() { Rcode::REFUSED } else { Rcode::NOTAUTH }
             }
         };
         reply(&self.context, request, replies, rcode);
@@ -175,15 +175,15 @@ impl Server {
         replies: Replies,
         kind: TransferKind,
     ) {
-        let zone = snapshot.zone(&request.key).cloned();
-        let policy = snapshot.transfers().get(&request.apex);
+        let zone = snapshot.zone(&request.zone).cloned();
+        let policy = snapshot.transfers().get(&request.zone);
         let (zone, policy, permit) = match self.judge(&request, source, zone, policy) {
             Ok(judged) => judged,
             Err((rcode, result)) => {
                 self.context.metrics.transferred_out(kind, result);
                 if result == TransferResult::Refused {
                     let key = request.key_name().map(ToString::to_string).unwrap_or_default();
-                    info!(zone = %request.apex, %source, key, "a zone transfer was refused");
+                    info!(zone = %request.zone, %source, key, "a zone transfer was refused");
                 }
                 return reply(&self.context, &request, replies, rcode);
             }
@@ -231,7 +231,7 @@ impl Server {
     ) -> Content {
         let steered = match policy.wide_ips {
             TransferWideIps::Omit => steered::Steered::new(),
-            TransferWideIps::Members => steered::members(snapshot, zone),
+            TransferWideIps::Members => steered::members(snapshot, &request.zone),
         };
         let serial = (kind == TransferKind::Ixfr).then(|| request.serial()).flatten();
         let Some(serial) = serial else { return Content::Whole(steered) };
@@ -239,7 +239,7 @@ impl Server {
             return Content::Soa;
         }
         // Members change without the zone, so its changes alone would not tell them.
-        match self.histories.since(zone, serial).filter(|_| steered.is_empty()) {
+        match self.histories.since(&request.zone, zone, serial).filter(|_| steered.is_empty()) {
             Some(changes) => Content::Changes(changes),
             None => Content::Whole(steered),
         }
@@ -258,7 +258,7 @@ fn send(
     is_secondary: bool,
     permit: OwnedSemaphorePermit,
 ) {
-    let (serial, apex) = (zone.soa().serial, zone.apex().clone());
+    let (serial, id) = (zone.soa().serial, &request.zone);
     let stream = match replies {
         Replies::Stream(stream) => stream,
         Replies::Datagram(_) => {
@@ -271,14 +271,14 @@ fn send(
     let result = match (outbound.run(content), content) {
         (Ok(_), Content::Soa) => TransferResult::UpToDate,
         (Ok(records), _) => {
-            info!(zone = %apex, serial, to = %source, records, kind = kind.as_str(), "sent a zone");
+            info!(zone = %id, serial, to = %source, records, kind = kind.as_str(), "sent a zone");
             if is_secondary {
-                context.metrics.secondary_has(&apex.to_string(), source.ip(), serial);
+                context.metrics.secondary_has(&id.to_string(), source.ip(), serial);
             }
             TransferResult::Done
         }
         (Err(_), _) => {
-            warn!(zone = %apex, serial, to = %source, "a zone transfer was cut off: the client left or did not read");
+            warn!(zone = %id, serial, to = %source, "a zone transfer was cut off: the client left or did not read");
             TransferResult::Failed
         }
     };

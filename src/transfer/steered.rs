@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::answer::Snapshot;
 use crate::wideip::{MemberTarget, Model, Pattern, Pool, PoolId, WideIp};
 use crate::wire::{Name, NameKey, RecordType};
-use crate::zone::{RRSET_RECORDS_MAX, Zone};
+use crate::zone::{RRSET_RECORDS_MAX, ZoneId};
 
 /// The RRsets that stand for the wide IPs of one zone, by owner (lower case) and type.
 pub(super) type Steered = HashMap<(Vec<u8>, RecordType), Rrset>;
@@ -19,10 +19,10 @@ pub(super) struct Rrset {
 
 /// The RRsets of all enabled members of each wide IP whose home is `zone`. Patterns have none: other servers cannot
 /// match them.
-pub(super) fn members(snapshot: &Snapshot, zone: &Zone) -> Steered {
+pub(super) fn members(snapshot: &Snapshot, zone: &ZoneId) -> Steered {
     let model = snapshot.wide_ips().model();
     let mut steered = Steered::new();
-    for wide_ip in model.wide_ips.iter().filter(|wide_ip| wide_ip.enabled) {
+    for wide_ip in model.wide_ips.iter().filter(|wide_ip| wide_ip.enabled && wide_ip.view == zone.view) {
         let names = std::iter::once(&wide_ip.name).chain(&wide_ip.aliases);
         for name in names.filter_map(exact).filter(|name| is_home(snapshot, zone, name)) {
             let rrset = rrset(model, wide_ip);
@@ -42,9 +42,9 @@ fn exact(pattern: &Pattern) -> Option<&Name> {
 }
 
 /// Whether the zone is the one that encloses the name most closely.
-fn is_home(snapshot: &Snapshot, zone: &Zone, name: &Name) -> bool {
+fn is_home(snapshot: &Snapshot, zone: &ZoneId, name: &Name) -> bool {
     let key = NameKey::new(name, snapshot.seed());
-    snapshot.enclosing(&key).is_some_and(|home| home.apex() == zone.apex())
+    snapshot.view(&zone.view).and_then(|view| view.enclosing(&key)).is_some_and(|home| *home.apex() == zone.apex)
 }
 
 fn rrset(model: &Model, wide_ip: &WideIp) -> Rrset {

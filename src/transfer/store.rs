@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::wire::Name;
-use crate::zone::{self, Zone, master, print};
+use crate::zone::{self, ViewName, Zone, ZoneId, master, print};
 
 /// Stops a symbolic link put in the place of our temporary file from being followed (`O_NOFOLLOW` on Linux).
 const NO_FOLLOW: i32 = nix::libc::O_NOFOLLOW;
@@ -42,12 +42,12 @@ impl ZoneStore {
         Self { folder: state.join("zones") }
     }
 
-    /// The kept zone of that name; none when there is none. What was kept is checked as any file is.
+    /// The kept zone of that identity; none when there is none. What was kept is checked as any file is.
     ///
     /// # Errors
     /// Why what is kept cannot be used.
-    pub fn load(&self, apex: &Name, seed: u64) -> Result<Option<Stored>, String> {
-        let (path, timers) = self.paths(apex);
+    pub fn load(&self, id: &ZoneId, seed: u64) -> Result<Option<Stored>, String> {
+        let (path, timers) = self.paths(&id.view, &id.apex);
         let fail = |path: &Path, error: String| format!("reading {}: {error}", path.display());
         let text = match fs::read(&path) {
             Ok(text) => text,
@@ -57,7 +57,7 @@ impl ZoneStore {
         let kept = fs::read(&timers).map_err(|error| fail(&timers, error.to_string()))?;
         let kept: Timers = serde_json::from_slice(&kept).map_err(|error| fail(&timers, error.to_string()))?;
         let file = path.display().to_string();
-        let settings = master::Settings { file: &file, origin: apex, default_ttl: None };
+        let settings = master::Settings { file: &file, origin: &id.apex, default_ttl: None };
         let loaded = zone::load(&text, &settings, seed, &mut master::no_include);
         let loaded = loaded.map_err(|faults| faults.first().map_or_else(String::new, |fault| fault.message.clone()));
         let zone = loaded.map_err(|error| fail(&path, error))?.zone;
@@ -65,23 +65,23 @@ impl ZoneStore {
         Ok(Some(Stored { zone, refreshed: kept.refreshed }))
     }
 
-    /// Keeps a new version.
+    /// Keeps a new version of the view's zone.
     ///
     /// # Errors
     /// The system's reason; the last version is kept then.
-    pub fn save(&self, zone: &Zone, refreshed: u64) -> Result<(), String> {
-        let (path, _) = self.paths(zone.apex());
+    pub fn save(&self, view: &ViewName, zone: &Zone, refreshed: u64) -> Result<(), String> {
+        let (path, _) = self.paths(view, zone.apex());
         let text = print::zone(zone);
         self.write(&path, text.as_bytes()).map_err(|error| format!("writing {}: {error}", path.display()))?;
-        self.refreshed(zone, refreshed)
+        self.refreshed(view, zone, refreshed)
     }
 
     /// Keeps that the version is current.
     ///
     /// # Errors
     /// The system's reason.
-    pub fn refreshed(&self, zone: &Zone, refreshed: u64) -> Result<(), String> {
-        let (_, path) = self.paths(zone.apex());
+    pub fn refreshed(&self, view: &ViewName, zone: &Zone, refreshed: u64) -> Result<(), String> {
+        let (_, path) = self.paths(view, zone.apex());
         let timers = Timers { serial: zone.soa().serial, refreshed };
         let text = serde_json::to_vec(&timers).map_err(|error| error.to_string())?;
         self.write(&path, &text).map_err(|error| format!("writing {}: {error}", path.display()))
@@ -89,7 +89,8 @@ impl ZoneStore {
 
     /// Writes beside the final name, then renames: after a crash the old or the new file is there.
     fn write(&self, path: &Path, text: &[u8]) -> io::Result<()> {
-        fs::create_dir_all(&self.folder)?;
+        let folder = path.parent().unwrap_or(&self.folder);
+        fs::create_dir_all(folder)?;
         let hidden = path.with_extension("tmp");
         let mut options = OpenOptions::new();
         let mut file =
@@ -97,21 +98,31 @@ impl ZoneStore {
         file.write_all(text)?;
         file.sync_all()?;
         fs::rename(&hidden, path)?;
-        File::open(&self.folder)?.sync_all()
+        File::open(folder)?.sync_all()
     }
 
-    /// The zone's file and that of its timers. Names hold any octet; files keep to letters, digits, `-`, `_` and `.`.
-    fn paths(&self, apex: &Name) -> (PathBuf, PathBuf) {
-        let mut name = String::new();
-        for octet in apex.to_lowercase().to_string().trim_end_matches('.').bytes() {
-            match octet {
-                b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => name.push(char::from(octet)),
-                _ => name.push_str(&format!("%{octet:02x}")),
-            }
-        }
+    /// The zone's file and that of its timers; views other than `default` have a folder each.
+    fn paths(&self, view: &ViewName, apex: &Name) -> (PathBuf, PathBuf) {
+        let folder = match view.is_default() {
+            true => self.folder.clone(),
+            false => self.folder.join(format!("view.{}", file_name(view.as_str()))),
+        };
+        let name = file_name(apex.to_lowercase().to_string().trim_end_matches('.'));
         // The root has no letters, and a leading dot would hide the file.
-        (self.folder.join(format!("zone.{name}.zone")), self.folder.join(format!("zone.{name}.json")))
+        (folder.join(format!("zone.{name}.zone")), folder.join(format!("zone.{name}.json")))
     }
+}
+
+/// Names hold any octet; files keep to lower-case letters, digits, `-`, `_` and `.`.
+fn file_name(name: &str) -> String {
+    let mut file = String::new();
+    for octet in name.bytes() {
+        match octet {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => file.push(char::from(octet)),
+            _ => file.push_str(&format!("%{octet:02x}")),
+        }
+    }
+    file
 }
 
 #[cfg(test)]
@@ -128,17 +139,22 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_comes_back_as_it_was_kept() {
+    fn a_zone_comes_back_as_it_was_kept_and_each_view_has_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let store = ZoneStore::new(folder.path());
-        for apex in ["example.", "A\\/\\.\\.b.example.", "."] {
-            let zone = zone(apex);
-            assert!(store.load(zone.apex(), 1).unwrap().is_none());
-            store.save(&zone, 77).unwrap();
-            let stored = store.load(zone.apex(), 1).unwrap().unwrap();
-            assert_eq!((print::zone(&stored.zone), stored.refreshed), (print::zone(&zone), 77), "{apex}");
-            store.refreshed(&zone, 78).unwrap();
-            assert_eq!(store.load(zone.apex(), 1).unwrap().unwrap().refreshed, 78);
+        for (number, (view, apex)) in ["default", "inside", ".."]
+            .iter()
+            .flat_map(|view| ["example.", "A\\/\\.\\.b.example.", "."].map(|apex| (*view, apex)))
+            .enumerate()
+        {
+            let (view, zone, now) = (ViewName::new(view), zone(apex), u64::try_from(number).unwrap());
+            let id = ZoneId::new(view.clone(), zone.apex().clone());
+            assert!(store.load(&id, 1).unwrap().is_none());
+            store.save(&view, &zone, now).unwrap();
+            let stored = store.load(&id, 1).unwrap().unwrap();
+            assert_eq!((print::zone(&stored.zone), stored.refreshed), (print::zone(&zone), now), "{id}");
+            store.refreshed(&view, &zone, now + 100).unwrap();
+            assert_eq!(store.load(&id, 1).unwrap().unwrap().refreshed, now + 100);
         }
         let outside = fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(outside, 1, "all stays in its folder");
@@ -149,8 +165,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = ZoneStore::new(folder.path());
         let zone = zone("example.");
-        store.save(&zone, 1).unwrap();
+        store.save(&ViewName::default(), &zone, 1).unwrap();
         fs::write(folder.path().join("zones/zone.example.zone"), "$ORIGIN example.\n@ 60 IN SOA").unwrap();
-        assert!(store.load(zone.apex(), 1).unwrap_err().contains("zone.example.zone"));
+        assert!(store.load(&zone.apex().clone().into(), 1).unwrap_err().contains("zone.example.zone"));
     }
 }

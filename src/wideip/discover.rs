@@ -104,6 +104,7 @@ mod tests {
             monitors: 0,
         };
         Model {
+            views: Vec::new(),
             datacenters: vec![Datacenter { name: "ny".into(), enabled: true }],
             servers: vec![Server {
                 name: "lb".into(),

@@ -50,6 +50,7 @@ pub(crate) fn model() -> Model {
         virtual_servers: (b'a'..=b'z').map(virtual_server).collect(),
         pools: Vec::new(),
         wide_ips: Vec::new(),
+        views: Vec::new(),
     }
 }
 
@@ -94,6 +95,7 @@ pub(crate) fn wide_ip(text: &str, pools: &[u32]) -> WideIp {
     WideIp {
         name: pattern(text),
         aliases: Vec::new(),
+        view: Default::default(),
         record_type: RecordType::A,
         enabled: true,
         method: WideIpMethod::RoundRobin,

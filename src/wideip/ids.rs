@@ -66,9 +66,11 @@ impl Model {
 }
 
 impl WideIp {
-    /// The name with the type, as operators write it: `www.example.com./A`.
+    /// The name with the type, as operators write it: `www.example.com./A`, and `www.example.com./A@internal` in a view
+    /// other than `default`.
     pub fn full_name(&self) -> String {
         let (Pattern::Exact(name) | Pattern::Glob(name)) = &self.name;
-        format!("{name}/{}", self.record_type)
+        let view = if self.view.is_default() { String::new() } else { format!("@{}", self.view) };
+        format!("{name}/{}{view}", self.record_type)
     }
 }

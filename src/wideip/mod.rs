@@ -35,7 +35,8 @@ pub use decision::{Answer, Client, Decision, OUTCOMES, Reason, Tier};
 pub use memory::Memory;
 pub use model::{
     Datacenter, DatacenterId, Discovery, Member, MemberTarget, Model, OnUnknown, Pattern, Pool, PoolId, PoolMethod,
-    PoolReference, Server, ServerId, VirtualServer, VirtualServerId, WhenAllDown, WideIp, WideIpId, WideIpMethod,
+    PoolReference, Server, ServerId, ViewId, VirtualServer, VirtualServerId, WhenAllDown, WideIp, WideIpId,
+    WideIpMethod,
 };
 pub use names::NameIndex;
 pub use rows::MEMBERS_MAX;

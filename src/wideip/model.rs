@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::wire::{Name, Rcode, RecordType};
+use crate::zone::ViewName;
 
 /// The index of a [`Datacenter`] in its [`Model`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +21,9 @@ pub struct PoolId(pub u32);
 /// The index of a [`WideIp`] in its [`Model`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WideIpId(pub u32);
+/// The index of a view in its [`Model`]; the first one's where nothing is said of views.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ViewId(pub u32);
 
 /// Everything configured that a decision can touch. Ids are indices into these lists.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -34,6 +38,8 @@ pub struct Model {
     pub pools: Vec<Pool>,
     /// The steered names.
     pub wide_ips: Vec<WideIp>,
+    /// The views that wide IPs stand in, in their order; none stands for the view `default` alone.
+    pub views: Vec<ViewName>,
 }
 
 /// A site.
@@ -189,6 +195,8 @@ pub struct WideIp {
     pub name: Pattern,
     /// Other names for the same object.
     pub aliases: Vec<Pattern>,
+    /// The view whose clients are answered by it.
+    pub view: ViewName,
     /// The record type it answers.
     pub record_type: RecordType,
     /// Whether the configuration wants it used.

@@ -1,17 +1,27 @@
-//! From a name to the wide IPs that have it: exact names and aliases in one probe, then patterns.
+//! From a name to the wide IPs that have it in a view: exact names and aliases in one probe, then patterns.
 
 use std::collections::HashMap;
 
 use super::glob::Globs;
-use super::{Model, Pattern, WideIpId};
+use super::ids::index;
+use super::{Model, Pattern, ViewId, WideIpId};
 use crate::wire::{Name, NameKey, NameMap, RecordType};
+use crate::zone::ViewName;
 
-/// Every name and pattern of every wide IP.
+/// Every name and pattern of every wide IP, for each view.
 #[derive(Debug, Clone)]
 pub struct NameIndex {
+    /// Apart from the others, so that a configuration without views looks here without another step.
+    first: OfView,
+    others: Box<[OfView]>,
+    pub(super) seed: u64,
+}
+
+/// Every name and pattern of the wide IPs of one view.
+#[derive(Debug, Clone)]
+pub(super) struct OfView {
     exact: NameMap<OfName>,
     globs: Globs,
-    pub(super) seed: u64,
 }
 
 /// The wide IPs of one exact name, one per type: the first stands here so that most names cost no further cache miss.
@@ -30,11 +40,37 @@ impl OfName {
 }
 
 impl NameIndex {
-    /// Indexes a model's names under `seed`. Where two wide IPs have one name and type the first counts.
+    /// Indexes a model's names under `seed`. Where two wide IPs of a view have one name and type the first counts.
     pub fn build(model: &Model, seed: u64) -> Self {
+        let (first, others) =
+            model.views.split_first().map_or((ViewName::default(), &[][..]), |(first, others)| (first.clone(), others));
+        let others = others.iter().map(|view| OfView::build(model, view, seed)).collect();
+        Self { first: OfView::build(model, &first, seed), others, seed }
+    }
+
+    /// The names of one view.
+    #[inline]
+    pub(super) fn of(&self, view: ViewId) -> Option<&OfView> {
+        match view.0.checked_sub(1) {
+            None => Some(&self.first),
+            Some(other) => self.others.get(index(other)),
+        }
+    }
+
+    /// Every wide IP that answers for a name, one per type and view: exact before patterns. For what CNAME members point
+    /// to, whose pools all views share.
+    pub fn all(&self, name: &Name) -> Vec<WideIpId> {
+        let key = NameKey::new(name, self.seed);
+        std::iter::once(&self.first).chain(&self.others).flat_map(|view| view.all(&key)).collect()
+    }
+}
+
+impl OfView {
+    fn build(model: &Model, view: &ViewName, seed: u64) -> Self {
         let mut globs = Globs::default();
         let mut exact: HashMap<&Name, Vec<(RecordType, WideIpId)>> = HashMap::new();
-        for (id, wide_ip) in (0..).map(WideIpId).zip(&model.wide_ips) {
+        let wide_ips = (0..).map(WideIpId).zip(&model.wide_ips).filter(|(_, wide_ip)| wide_ip.view == *view);
+        for (id, wide_ip) in wide_ips {
             for pattern in std::iter::once(&wide_ip.name).chain(&wide_ip.aliases) {
                 match pattern {
                     Pattern::Glob(name) => globs.insert(name, wide_ip.record_type, id, seed),
@@ -51,7 +87,7 @@ impl NameIndex {
             let (first, others) = of_name.split_first()?;
             Some((name.clone(), OfName { first: *first, others: others.into() }))
         });
-        Self { exact: NameMap::build(entries, seed), globs, seed }
+        Self { exact: NameMap::build(entries, seed), globs }
     }
 
     /// The wide IPs that have exactly this name.
@@ -65,13 +101,11 @@ impl NameIndex {
         if self.globs.is_empty() { None } else { self.globs.find(key, accept) }
     }
 
-    /// Every wide IP that answers for a name, one per type: exact before patterns. For what CNAME members point to.
-    pub fn all(&self, name: &Name) -> Vec<WideIpId> {
-        let key = NameKey::new(name, self.seed);
-        let mut found: Vec<(RecordType, WideIpId)> = self.exact(&key).into_iter().flat_map(OfName::iter).collect();
+    fn all(&self, key: &NameKey) -> Vec<WideIpId> {
+        let mut found: Vec<(RecordType, WideIpId)> = self.exact(key).into_iter().flat_map(OfName::iter).collect();
         for record_type in [RecordType::A, RecordType::AAAA, RecordType::CNAME] {
             if !found.iter().any(|(known, _)| *known == record_type)
-                && let Some(id) = self.pattern(&key, |of_glob, _| of_glob == record_type)
+                && let Some(id) = self.pattern(key, |of_glob, _| of_glob == record_type)
             {
                 found.push((record_type, id));
             }

@@ -9,15 +9,16 @@ use super::derive::effective;
 use super::ids::index;
 use super::layout::Layout;
 use super::members::MemberSource;
-use super::names::OfName;
+use super::names::{OfName, OfView};
 use super::rows::{Before, Making, MemberState, PoolHead, WideIpHead, pool_head, pool_row, wide_ip_row};
-use super::{Model, Pool, PoolId, PoolMethod, VirtualServerId, WideIp, WideIpId};
+use super::{Model, Pool, PoolId, PoolMethod, ViewId, VirtualServerId, WideIp, WideIpId};
 use crate::status::{
     Ageing, Availability, Changed, Enabled, Freshness, Measurements, Moment, ObjectKind, Overrides, Settings, Status,
     Table,
 };
 use crate::topology::Topology;
 use crate::wire::{NameKey, RecordType};
+use crate::zone::ViewName;
 
 /// All that decisions depend on, as one value that never changes; a refreshed copy shares what did not change.
 #[derive(Debug, Clone)]
@@ -51,6 +52,7 @@ pub struct VirtualServerView {
 #[derive(Clone, Copy)]
 pub struct Owner<'a> {
     tables: &'a Tables,
+    names: &'a OfView,
     key: &'a NameKey,
     exact: Option<&'a OfName>,
 }
@@ -84,9 +86,9 @@ impl Tables {
         let layout = Arc::new(Layout::build(&model, &topology, self.layout.names.seed));
         let pools: HashMap<&str, usize> =
             self.model.pools.iter().enumerate().map(|(at, pool)| (&*pool.name, at)).collect();
-        let wide_ips: HashMap<(&super::Pattern, RecordType), usize> = {
+        let wide_ips: HashMap<(&super::Pattern, RecordType, &ViewName), usize> = {
             let named = self.model.wide_ips.iter().enumerate();
-            named.map(|(at, wide_ip)| ((&wide_ip.name, wide_ip.record_type), at)).collect()
+            named.map(|(at, wide_ip)| ((&wide_ip.name, wide_ip.record_type, &wide_ip.view), at)).collect()
         };
         let pool_before = |new: usize| {
             let old = *pools.get(&*model.pools.get(new)?.name)?;
@@ -100,7 +102,8 @@ impl Tables {
         };
         let wide_ip_before = |new: usize| {
             let wide_ip = model.wide_ips.get(new)?;
-            let row = self.wide_ips.get(*wide_ips.get(&(&wide_ip.name, wide_ip.record_type))?)?;
+            let old = wide_ips.get(&(&wide_ip.name, wide_ip.record_type, &wide_ip.view))?;
+            let row = self.wide_ips.get(*old)?;
             Some(row.head.before())
         };
         Self::assemble(model.clone(), topology, layout.clone(), status, pool_before, wide_ip_before)
@@ -348,13 +351,20 @@ impl Tables {
         self.virtual_servers.get(index(id.0))?.head.as_ref()
     }
 
-    /// The wide IPs of a name, exact names and aliases before patterns; none when no enabled one has it.
+    /// The wide IPs of a name in the first view, as [`Self::find_in`].
     #[inline]
     pub fn find<'a>(&'a self, key: &'a NameKey) -> Option<Owner<'a>> {
-        let exact = self.layout.names.exact(key);
+        self.find_in(ViewId::default(), key)
+    }
+
+    /// The wide IPs of a name in a view, exact names and aliases before patterns; none when no enabled one has it.
+    #[inline]
+    pub fn find_in<'a>(&'a self, view: ViewId, key: &'a NameKey) -> Option<Owner<'a>> {
+        let names = self.layout.names.of(view)?;
+        let exact = names.exact(key);
         let is_owned = exact.is_some_and(|of_name| of_name.iter().any(|(_, id)| self.is_enabled(id)))
-            || self.layout.names.pattern(key, |_, id| self.is_enabled(id)).is_some();
-        is_owned.then_some(Owner { tables: self, key, exact })
+            || names.pattern(key, |_, id| self.is_enabled(id)).is_some();
+        is_owned.then_some(Owner { tables: self, names, key, exact })
     }
 
     /// Whether a wide IP is enabled; one that is not is as if it were not there.
@@ -417,7 +427,7 @@ impl Owner<'_> {
     pub fn wide_ip(&self, record_type: RecordType) -> Option<WideIpId> {
         let is_wanted = |of: RecordType, id: WideIpId| of == record_type && self.tables.is_enabled(id);
         let exact = self.exact.and_then(|of_name| of_name.iter().find(|(of, id)| is_wanted(*of, *id)));
-        exact.map(|(_, id)| id).or_else(|| self.tables.layout.names.pattern(self.key, is_wanted))
+        exact.map(|(_, id)| id).or_else(|| self.names.pattern(self.key, is_wanted))
     }
 
     /// The enabled wide IP that answers a question of this type: of the type itself, else a CNAME one.

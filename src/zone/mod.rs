@@ -11,6 +11,7 @@ mod builder;
 pub mod check;
 mod check_alias;
 mod difference;
+mod identity;
 mod load;
 mod lookup;
 pub mod master;
@@ -41,6 +42,7 @@ mod tree;
 
 pub use builder::{AddError, RRSET_RECORDS_MAX, ZoneBuilder};
 pub use difference::Difference;
+pub use identity::{ViewName, ZoneId};
 pub use load::{Loaded, ZONE_RECORDS_MAX, load};
 pub use lookup::Lookup;
 pub use record::Record;

@@ -1,0 +1,54 @@
+//! A view: the zones that one kind of clients is served, beside the wide IPs of the same view.
+
+use std::sync::Arc;
+
+use crate::wideip::ViewId;
+use crate::wire::{NameKey, NameMap};
+use crate::zone::{ViewName, Zone, ZoneId};
+
+/// The zones of one view. Cheap to copy.
+#[derive(Clone)]
+pub struct View {
+    name: ViewName,
+    /// Its number among the views of the snapshot and of the wide IPs' model.
+    pub(super) id: ViewId,
+    pub(super) zones: Arc<NameMap<Arc<Zone>>>,
+}
+
+impl View {
+    /// A view of these zones, hashed under `seed`; [`Snapshot::with_views`](super::Snapshot::with_views) numbers it.
+    pub fn new(name: ViewName, zones: &[Arc<Zone>], seed: u64) -> Self {
+        let zones = NameMap::build(zones.iter().map(|zone| (zone.apex().clone(), Arc::clone(zone))), seed);
+        Self { name, id: ViewId::default(), zones: Arc::new(zones) }
+    }
+
+    /// Its name.
+    pub const fn name(&self) -> &ViewName {
+        &self.name
+    }
+
+    /// Its number, under which the wide IPs know it.
+    pub const fn id(&self) -> ViewId {
+        self.id
+    }
+
+    /// Its zones, in no order.
+    pub fn zones(&self) -> impl Iterator<Item = &Arc<Zone>> {
+        self.zones.values()
+    }
+
+    /// Its zones with their identities, in no order.
+    pub fn identified(&self) -> impl Iterator<Item = (ZoneId, &Arc<Zone>)> {
+        self.zones().map(|zone| (ZoneId::new(self.name.clone(), zone.apex().clone()), zone))
+    }
+
+    /// The zone of exactly the name in `key`.
+    pub fn zone(&self, key: &NameKey) -> Option<&Arc<Zone>> {
+        self.zones.get(key, 0)
+    }
+
+    /// The zone that encloses the name in `key` most closely.
+    pub fn enclosing(&self, key: &NameKey) -> Option<&Arc<Zone>> {
+        self.zones.longest(key, 0).map(|(_, zone)| zone)
+    }
+}
