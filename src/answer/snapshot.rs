@@ -8,7 +8,7 @@ use super::view::View;
 use crate::metrics::DecisionLayout;
 use crate::wideip::{OUTCOMES, Tables, ViewId};
 use crate::wire::{Keys, Name, NameKey, NameMap, RecordType};
-use crate::zone::{ViewName, Zone, ZoneBuilder, ZoneId};
+use crate::zone::{ViewName, Zone, ZoneBuilder, ZoneId, ZoneMap};
 
 /// Zones, wide IPs and settings as one value: built by the publisher, shared by every worker, never changed.
 #[derive(Clone)]
@@ -57,6 +57,25 @@ impl Snapshot {
     /// The next snapshot, in which only the wide IPs' health differs: shares the rest.
     pub fn with_wide_ips(&self, generation: u64, wide_ips: Tables) -> Self {
         Self { generation, wide_ips, ..self.clone() }
+    }
+
+    /// The same with other zones in its views: shares the rest, so that a change of one zone costs the same however
+    /// many there are.
+    #[must_use]
+    pub fn with_zones(mut self, zones: impl IntoIterator<Item = ZoneMap>) -> Self {
+        let mut zones = zones.into_iter();
+        self.first.zones = zones.next().unwrap_or_default();
+        let others = self.others.iter().zip(zones);
+        self.others = others.map(|(view, zones)| view.clone().with_zones(zones)).collect();
+        self
+    }
+
+    /// Whether zones and settings are those of `other`, so that only the health of wide IPs may differ.
+    pub fn has_same_zones(&self, other: &Self) -> bool {
+        let is_same = |(view, other): (&View, &View)| view.name() == other.name() && view.zones.is_same(&other.zones);
+        self.others.len() == other.others.len()
+            && self.views().zip(other.views()).all(is_same)
+            && Arc::ptr_eq(&self.settings, &other.settings)
     }
 
     /// Which counter each decision belongs to.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::wideip::ViewId;
-use crate::wire::{NameKey, NameMap};
-use crate::zone::{ViewName, Zone, ZoneId};
+use crate::wire::NameKey;
+use crate::zone::{ViewName, Zone, ZoneId, ZoneMap};
 
 /// The zones of one view. Cheap to copy.
 #[derive(Clone)]
@@ -12,14 +12,23 @@ pub struct View {
     name: ViewName,
     /// Its number among the views of the snapshot and of the wide IPs' model.
     pub(super) id: ViewId,
-    pub(super) zones: Arc<NameMap<Arc<Zone>>>,
+    pub(super) zones: ZoneMap,
 }
 
 impl View {
     /// A view of these zones, hashed under `seed`; [`Snapshot::with_views`](super::Snapshot::with_views) numbers it.
     pub fn new(name: ViewName, zones: &[Arc<Zone>], seed: u64) -> Self {
-        let zones = NameMap::build(zones.iter().map(|zone| (zone.apex().clone(), Arc::clone(zone))), seed);
-        Self { name, id: ViewId::default(), zones: Arc::new(zones) }
+        Self::with_map(name, ZoneMap::build(zones.iter().cloned(), seed))
+    }
+
+    /// As [`Self::new`], of zones that are in a map already.
+    pub fn with_map(name: ViewName, zones: ZoneMap) -> Self {
+        Self { name, id: ViewId::default(), zones }
+    }
+
+    /// The same view with other zones.
+    pub(super) fn with_zones(self, zones: ZoneMap) -> Self {
+        Self { zones, ..self }
     }
 
     /// Its name.

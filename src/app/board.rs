@@ -10,7 +10,7 @@ use crate::monitor::Target;
 use crate::status::{Availability, Changed, Enabled, Fact, Moment, ObjectKind, Override, Remembered, Status, Table};
 use crate::transfer::NewZone;
 use crate::wideip::{Model, Tables, VirtualServerId};
-use crate::wire::Name;
+use crate::wire::NameKey;
 use crate::zone::{Zone, ZoneBuilder, ZoneId};
 
 /// The publisher's knowledge.
@@ -26,6 +26,8 @@ pub(super) struct Board {
     pending: Changed,
     /// Whether zones or objects are others than those of the last snapshot.
     is_stale: bool,
+    /// Whether a zone is another than in the last snapshot, and all else may be as it was.
+    has_other_zones: bool,
     /// The last snapshot, for the next one to share what has not changed.
     last: Option<Snapshot>,
     /// What was last told of each virtual server, by index.
@@ -81,6 +83,7 @@ impl Board {
             generation: 0,
             pending: Changed::default(),
             is_stale: true,
+            has_other_zones: false,
             last: None,
             told: Vec::new(),
             transferred: HashMap::new(),
@@ -96,27 +99,24 @@ impl Board {
             None => self.transferred.remove(&new.id),
         };
         self.put_transferred(&new.id);
-        self.is_stale = true;
+        self.has_other_zones = true;
     }
 
-    /// Puts what came by transfer in the place of a configured secondary zone.
+    /// Puts what came by transfer in the place of a configured secondary zone. Costs what differs from the zone that is
+    /// replaced, however large that is and however many others there are.
     fn put_transferred(&mut self, id: &ZoneId) {
         let Prepared { views, answer, seed, .. } = &mut self.prepared;
         let Some(view) = views.iter_mut().find(|view| view.name == id.view) else { return };
         let (ViewZones { zones, held, .. }, apex) = (view, &id.apex);
         let is_secondary = answer.transfers.get(id).is_some_and(|transfer| transfer.primary.is_some());
-        let below: Vec<Name> = zones.iter().map(|zone| zone.apex().clone()).filter(|other| other != apex).collect();
-        let Some(slot) = zones.iter_mut().find(|zone| zone.apex() == apex).filter(|_| is_secondary) else { return };
+        if !is_secondary || zones.get(&NameKey::new(apex, *seed), 0).is_none() {
+            return;
+        }
         let empty = || Arc::new(ZoneBuilder::new(apex, *seed).finish());
         let zone = self.transferred.get(id).cloned().unwrap_or_else(empty);
-        let is_home = |name: &&Name| {
-            let deeper = |other: &&Name| other.is_at_or_below(apex) && name.is_at_or_below(other);
-            name.is_at_or_below(apex) && !below.iter().any(|other| deeper(&other))
-        };
-        let names: Vec<Name> = held.iter().filter(is_home).cloned().collect();
-        let prepared = prepare_zones(vec![zone], &names, &answer.synthetic_zone, *seed);
-        if let Some(zone) = prepared.into_iter().next() {
-            *slot = zone;
+        let names = held.get(apex).map_or(&[][..], Vec::as_slice);
+        if let Some(zone) = prepare_zones(vec![zone], names, &answer.synthetic_zone, *seed).into_iter().next() {
+            zones.put(zone);
         }
     }
 
@@ -179,6 +179,8 @@ impl Board {
         let targets = self.is_stale.then(|| Prepared::targets(&self.prepared.monitors, &self.model));
         let tables = if self.is_stale {
             self.tables.rebuild(Arc::clone(&self.model), Arc::clone(&self.prepared.topology), &self.table)
+        } else if self.pending.is_empty() {
+            self.tables.clone()
         } else {
             self.tables.refresh(&self.table, &self.pending)
         };
@@ -188,18 +190,21 @@ impl Board {
         }
         self.generation += 1;
         let snapshot = match self.last.take() {
-            Some(last) if !self.is_stale => last.with_wide_ips(self.generation, self.tables.clone()),
+            Some(last) if !self.is_stale => {
+                let zones = self.prepared.views.iter().map(|view| view.zones.clone());
+                last.with_wide_ips(self.generation, self.tables.clone()).with_zones(zones)
+            }
             _ => self.whole_snapshot(),
         };
         self.last = Some(snapshot.clone());
         self.pending = Changed::default();
-        self.is_stale = false;
+        (self.is_stale, self.has_other_zones) = (false, false);
         Some(Settled { snapshot, flips, targets })
     }
 
     fn whole_snapshot(&self) -> Snapshot {
         let Prepared { views, answer, seed, .. } = &self.prepared;
-        let views = views.iter().map(|view| View::new(view.name.clone(), &view.zones, *seed)).collect();
+        let views = views.iter().map(|view| View::with_map(view.name.clone(), view.zones.clone())).collect();
         Snapshot::with_views(self.generation, views, self.tables.clone(), Arc::clone(answer), *seed)
     }
 
@@ -269,7 +274,7 @@ impl Board {
 
     /// Whether there is anything for the next snapshot.
     pub(super) fn is_changed(&self) -> bool {
-        self.is_stale || !self.pending.is_empty()
+        self.is_stale || self.has_other_zones || !self.pending.is_empty()
     }
 
     /// The objects in use.
@@ -329,9 +334,12 @@ fn keep_addresses(old: &Model, new: &mut Model) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::{self, Primary, Transfers, ZoneTransfer};
     use crate::app::sample;
     use crate::status::{Discovered, RememberedVerdict, Source};
     use crate::wideip::{Discovery, ServerId, VirtualServer, WhenAllDown};
+    use crate::wire::{Name, RecordType};
+    use crate::zone::ViewName;
 
     fn at(millis: u64) -> Moment {
         Moment::from_millis(millis)
@@ -373,6 +381,39 @@ mod tests {
         assert_eq!(told(&settled), expected);
         board.apply(&sample::verdict("ny-lb1", Availability::Offline, 5), at(5));
         assert!(board.settle(at(5)).is_none_or(|settled| settled.flips.is_empty()), "told already");
+    }
+
+    #[test]
+    fn another_zone_changes_only_the_zones_and_keeps_the_names_of_wide_ips() {
+        let apex: Name = "example.com.".parse().unwrap();
+        let mut prepared = sample::prepared(sample::model());
+        let policy = ZoneTransfer { primary: Some(Primary { servers: Vec::new() }), ..ZoneTransfer::default() };
+        let transfers = Arc::new(Transfers::new([(apex.clone().into(), policy)]));
+        prepared.answer = Arc::new(answer::Settings { transfers, ..(*prepared.answer).clone() });
+        let empty = |apex: &Name| Arc::new(ZoneBuilder::new(apex, 7).finish());
+        let others = (0..100).map(|n| empty(&format!("z{n}.example.").parse().unwrap()));
+        let zones = others.chain([empty(&apex)]).collect();
+        let held = vec!["www.example.com.".parse().unwrap()];
+        prepared.views = vec![ViewZones::new(ViewName::default(), zones, held, 7)];
+        let mut board = Board::new(prepared, &Remembered::default(), at(0));
+        let first = board.settle(at(0)).unwrap().snapshot;
+        let mut builder = ZoneBuilder::new(&apex, 7);
+        builder.add(&apex, RecordType::A, 60, &[192, 0, 2, 1]).unwrap();
+        board.replace_zone(NewZone { id: apex.clone().into(), zone: Some(Arc::new(builder.finish())) });
+        let settled = board.settle(at(1)).unwrap();
+        assert!(settled.targets.is_none(), "nothing else is to be probed");
+        let second = settled.snapshot;
+        assert!(Arc::ptr_eq(first.decisions(), second.decisions()) && !first.has_same_zones(&second));
+        let zone = |snapshot: &Snapshot, name: &str| {
+            Arc::clone(snapshot.first_view().enclosing(&NameKey::new(&name.parse().unwrap(), 7)).unwrap())
+        };
+        assert_eq!(zone(&second, "www.example.com.").records(), 1);
+        assert!(zone(&second, "www.example.com.").contains(&NameKey::new(&"www.example.com.".parse().unwrap(), 7)));
+        assert!(Arc::ptr_eq(&zone(&first, "z7.example."), &zone(&second, "z7.example.")));
+        board.replace_zone(NewZone { id: apex.into(), zone: None });
+        assert_eq!(zone(&board.settle(at(2)).unwrap().snapshot, "www.example.com.").records(), 0);
+        board.apply(&sample::verdict("ny-lb1", Availability::Available, 3), at(3));
+        assert!(board.settle(at(3)).unwrap().snapshot.generation == 4);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A loaded configuration made ready for the publisher: everything slow is done here, on another thread.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use crate::monitor::{Monitor, Target};
 use crate::status;
 use crate::topology::Topology;
 use crate::wideip::{Model, Pattern, VirtualServerId};
-use crate::wire::Name;
-use crate::zone::{ViewName, Zone, ZoneBuilder, ZoneId};
+use crate::wire::{Name, NameKey};
+use crate::zone::{ViewName, Zone, ZoneBuilder, ZoneId, ZoneMap};
 
 use super::names;
 
@@ -49,15 +50,27 @@ pub(super) struct ViewZones {
     /// The view's name.
     pub(super) name: ViewName,
     /// Zones in which the names of wide IPs exist.
-    pub(super) zones: Vec<Arc<Zone>>,
-    /// The names of the view's wide IPs, which exist in the zones that enclose them.
-    pub(super) held: Vec<Name>,
+    pub(super) zones: ZoneMap,
+    /// The names of the view's wide IPs by the apexes of the zones that enclose them, in which they exist.
+    pub(super) held: HashMap<Name, Vec<Name>>,
 }
 
 impl ViewZones {
+    /// The view of that name with these zones and wide IPs, whose names exist in them already.
+    pub(super) fn new(name: ViewName, zones: Vec<Arc<Zone>>, held: Vec<Name>, seed: u64) -> Self {
+        let zones = ZoneMap::build(zones, seed);
+        let mut by_zone: HashMap<Name, Vec<Name>> = HashMap::new();
+        for name in held {
+            if let Some((_, zone)) = zones.longest(&NameKey::new(&name, seed), 0) {
+                by_zone.entry(zone.apex().clone()).or_default().push(name);
+            }
+        }
+        Self { name, zones, held: by_zone }
+    }
+
     /// Its zones with their identities.
     pub(super) fn zones(&self) -> impl Iterator<Item = (ZoneId, Arc<Zone>)> {
-        self.zones.iter().map(|zone| (ZoneId::new(self.name.clone(), zone.apex().clone()), Arc::clone(zone)))
+        self.zones.values().map(|zone| (ZoneId::new(self.name.clone(), zone.apex().clone()), Arc::clone(zone)))
     }
 }
 
@@ -81,7 +94,7 @@ impl Prepared {
             model,
             monitors: std::mem::take(&mut config.monitors),
             status: status::Settings { ageing: config.ageing, startup_grace: STARTUP_GRACE },
-            views: vec![ViewZones { name: ViewName::default(), zones, held }],
+            views: vec![ViewZones::new(ViewName::default(), zones, held, config.seed)],
             answer: Arc::new(answer::Settings {
                 unmatched,
                 chaos,

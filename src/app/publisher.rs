@@ -221,7 +221,7 @@ impl Publisher {
 
     /// Stores the next snapshot, tells what changed. Called at least once per ageing period, so none is kept for longer.
     fn publish(&mut self) {
-        self.replaced.retain(|old| Arc::strong_count(old) > 1);
+        self.let_go();
         let Some(settled) = self.board.settle(self.clock.now()) else { return };
         for flip in &settled.flips {
             self.tell(flip);
@@ -237,6 +237,17 @@ impl Publisher {
         self.replaced.push(self.snapshot.swap(Arc::new(settled.snapshot)));
         self.published.send_replace(generation);
         self.metrics.set_generation(generation);
+    }
+
+    /// Lets go of snapshots that no worker reads any more. One with other zones goes on a thread of its own: a million
+    /// records take milliseconds, which the next health flip shall not wait for.
+    fn let_go(&mut self) {
+        let current = self.snapshot.load();
+        for old in self.replaced.extract_if(.., |old| Arc::strong_count(old) == 1) {
+            if !old.has_same_zones(&current) {
+                tokio::task::spawn_blocking(move || drop(old));
+            }
+        }
     }
 
     /// Tells the log and the metrics of a change of state.

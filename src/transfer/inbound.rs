@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::requests::serial_of;
 use crate::wire::{Class, MessageRecord, Name, RecordType};
-use crate::zone::check::{Severity, check};
+use crate::zone::check::{Severity, check, check_change};
 use crate::zone::{Added, Zone, ZoneBuilder, rdata};
 
 /// Records of one transfer.
@@ -75,6 +75,8 @@ pub(super) struct Inbound {
     old: Option<Arc<Zone>>,
     state: State,
     builder: ZoneBuilder,
+    /// Whether what comes are changes of the old version.
+    has_changes: bool,
     /// The SOA of the version that comes.
     soa: Option<MessageRecord>,
     serial: u32,
@@ -98,7 +100,17 @@ impl Inbound {
     pub(super) fn new(apex: &Name, old: Option<Arc<Zone>>, seed: u64) -> Self {
         let builder = ZoneBuilder::new(apex, seed);
         let apex = apex.to_lowercase();
-        Self { apex, old, state: State::Start, builder, soa: None, serial: 0, records: 0, octets: 0 }
+        Self {
+            apex,
+            old,
+            state: State::Start,
+            builder,
+            has_changes: false,
+            soa: None,
+            serial: 0,
+            records: 0,
+            octets: 0,
+        }
     }
 
     /// Takes the records of one message.
@@ -126,7 +138,8 @@ impl Inbound {
         let put = self.builder.put(&self.apex, RecordType::SOA, ttl, &[&soa.rdata]);
         put.map_err(|error| Fault::Zone(error.to_string()))?;
         let zone = self.builder.finish();
-        let error = check(&zone).into_iter().find(|problem| problem.severity == Severity::Error);
+        let found = self.old.filter(|_| self.has_changes).map_or_else(|| check(&zone), |old| check_change(&old, &zone));
+        let error = found.into_iter().find(|problem| problem.severity == Severity::Error);
         match error {
             Some(problem) => Err(Fault::Zone(format!("{}: {}", problem.name, problem.reason))),
             None => Ok(zone),
@@ -201,6 +214,7 @@ impl Inbound {
         match &self.old {
             Some(old) if old.soa().serial == serial => {
                 self.builder = ZoneBuilder::from(&**old);
+                self.has_changes = true;
                 Ok(State::Removing)
             }
             _ if serial == self.serial => Ok(State::Ended),
@@ -225,7 +239,8 @@ impl Inbound {
         let found = rrset.map(|rrset| (rrset.ttl, rrset.rdatas().map(<[u8]>::to_vec).collect::<Vec<_>>()));
         let missing = || Fault::DoesNotFit(format!("{owner} {record_type} is to go and is not there"));
         let (ttl, mut rdatas) = found.ok_or_else(missing)?;
-        let at = rdatas.iter().position(|rdata| *rdata == record.rdata).ok_or_else(missing)?;
+        let at =
+            rdatas.iter().position(|rdata| rdata::is_same(record_type, rdata, &record.rdata)).ok_or_else(missing)?;
         rdatas.remove(at);
         let left: Vec<&[u8]> = rdatas.iter().map(Vec::as_slice).collect();
         let put = self.builder.put(&owner, record_type, ttl, &left);

@@ -130,8 +130,9 @@ impl Secondary {
                     let (zone, serial) = (Arc::new(zone), self.primary.servers.get(number));
                     let primary = serial.map(|peer| peer.address.to_string()).unwrap_or_default();
                     info!(zone = %self.id, serial = zone.soa().serial, records, %primary, "took over a version of a zone");
-                    self.keep(&zone, true).await;
+                    // First in answers: a version that is lost with this process comes again from the primary.
                     self.serve(Some(&zone)).await;
+                    self.keep(&zone, true).await;
                     *version = Some(Version { zone, refreshed: Instant::now() });
                     return true;
                 }

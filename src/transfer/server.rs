@@ -20,6 +20,7 @@ use super::store::ZoneStore;
 use crate::answer::{Primary, Snapshot, TransferWideIps, ZoneTransfer};
 use crate::listener::{HandedOff, Replies};
 use crate::metrics::{Limit, NotifyResult, TransferKind, TransferResult};
+use crate::wideip::Tables;
 use crate::wire::{Opcode, Rcode, RecordType};
 use crate::zone::{Zone, ZoneId};
 
@@ -39,6 +40,8 @@ pub struct Server {
     store: ZoneStore,
     /// The tasks of secondary zones.
     secondaries: HashMap<ZoneId, Running>,
+    /// The zones and settings that were followed last.
+    followed: Option<Snapshot>,
 }
 
 /// The task of one secondary zone.
@@ -60,7 +63,7 @@ impl Server {
         let histories = Arc::new(Histories::default());
         let notifier = Notifier::new(context.clone());
         let quota = Arc::new(Semaphore::new(TRANSFERS_MAX));
-        Self { context, histories, notifier, quota, versions, store, secondaries: HashMap::new() }
+        Self { context, histories, notifier, quota, versions, store, secondaries: HashMap::new(), followed: None }
     }
 
     /// Serves `requests` and follows `published`, the generations of snapshots, until `drain` is ready.
@@ -93,6 +96,11 @@ impl Server {
     /// Takes note of the snapshot in use: what changed is kept for IXFR, then secondaries are told.
     async fn follow(&mut self) {
         let snapshot = self.context.snapshot.load_full();
+        // Most snapshots differ in the health of wide IPs only.
+        if self.followed.as_ref().is_some_and(|followed| followed.has_same_zones(&snapshot)) {
+            return;
+        }
+        self.followed = Some(snapshot.with_wide_ips(snapshot.generation, Tables::empty(snapshot.seed())));
         let (histories, followed) = (Arc::clone(&self.histories), Arc::clone(&snapshot));
         // Comparing large zones takes a while.
         if let Err(error) = tokio::task::spawn_blocking(move || histories.follow(&followed)).await {

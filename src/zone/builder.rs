@@ -346,6 +346,14 @@ mod tests {
     }
 
     #[test]
+    fn names_that_differ_in_case_are_duplicates() {
+        let mut builder = ZoneBuilder::new(&name("example."), 1);
+        let (owner, target) = (name("a.example."), |text| name(text).as_wire().to_vec());
+        assert_eq!(builder.add(&owner, RecordType::CNAME, 5, &target("b.")), Ok(Added::New));
+        assert_eq!(builder.add(&owner, RecordType::CNAME, 5, &target("B.")), Ok(Added::Duplicate));
+    }
+
+    #[test]
     fn an_rrset_is_bounded() {
         let mut builder = ZoneBuilder::new(&name("example."), 1);
         for i in 0..RRSET_RECORDS_MAX {

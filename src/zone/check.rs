@@ -48,24 +48,33 @@ pub struct Problem {
 
 /// Checks a finished zone. Errors come first, each kind in the order of names; of each at most 100.
 pub fn check(zone: &Zone) -> Vec<Problem> {
-    let mut checker = Checker {
-        zone,
-        found: Vec::new(),
-        errors: 0,
-        warnings: 0,
-        owner: Vec::with_capacity(255),
-        key: NameKey::root(zone.seed()),
-    };
+    let mut checker = Checker::new(zone);
     checker.check_apex();
-    for node in zone.shards.iter().flat_map(|shard| shard.nodes()) {
-        checker.owner.clear();
-        checker.owner.extend_from_slice(node.name());
-        checker.owner.extend_from_slice(zone.apex().as_wire());
+    zone.shards.iter().flat_map(|shard| shard.nodes()).for_each(|node| checker.check_node(node));
+    checker.into_problems()
+}
+
+/// Checks a zone that was made of another by changes, as far as it differs; `old` is taken for checked. Finds every
+/// error; of the warnings not those about names that stayed as they were and point at one that changed.
+pub fn check_change(old: &Zone, new: &Zone) -> Vec<Problem> {
+    let Some(shards) = new.shards_beside(old) else { return check(new) };
+    let mut checker = Checker::new(new);
+    checker.check_apex();
+    let mut key = NameKey::root(new.seed());
+    for node in shards.flat_map(|(shard, _)| shard.nodes()) {
+        checker.set_owner(node);
+        let before = if key.fill(&checker.owner, new.seed()) { old.node(&key, 0) } else { None };
+        if before.is_some_and(|before| before.is_same(node)) {
+            continue;
+        }
+        let divides = |node: Node<'_>| [Flags::CUT, Flags::DNAME].map(|flag| node.flags().contains(flag));
+        if node.children() > 0 && before.is_some_and(|before| divides(before) != divides(node)) {
+            // What may stand below it is another matter now.
+            return check(new);
+        }
         checker.check_node(node);
     }
-    let mut found = checker.found;
-    found.sort();
-    found
+    checker.into_problems()
 }
 
 struct Checker<'z> {
@@ -80,6 +89,23 @@ struct Checker<'z> {
 }
 
 impl<'z> Checker<'z> {
+    fn new(zone: &'z Zone) -> Self {
+        let key = NameKey::root(zone.seed());
+        Self { zone, found: Vec::new(), errors: 0, warnings: 0, owner: Vec::with_capacity(255), key }
+    }
+
+    fn into_problems(mut self) -> Vec<Problem> {
+        self.found.sort();
+        self.found
+    }
+
+    /// Makes a node's name the one that is being checked.
+    fn set_owner(&mut self, node: Node<'_>) {
+        self.owner.clear();
+        self.owner.extend_from_slice(node.name());
+        self.owner.extend_from_slice(self.zone.apex().as_wire());
+    }
+
     fn add(&mut self, severity: Severity, record_type: Option<RecordType>, reason: impl FnOnce() -> String) {
         let count = match severity {
             Severity::Error => &mut self.errors,
@@ -115,6 +141,7 @@ impl<'z> Checker<'z> {
     }
 
     fn check_node(&mut self, node: Node<'z>) {
+        self.set_owner(node);
         let is_apex = node.name().is_empty();
         if node.rrset_count() == 0 {
             return;
@@ -324,6 +351,30 @@ mod tests {
         check("@ SOA ns admin 2 2 3 4 5\n", &["zone:4:1: example. SOA: the zone has 2 SOA records"]);
         check("a SOA ns admin 2 2 3 4 5\n", &["zone:4:1: a.example. SOA: SOA below the apex"]);
         check("", &[]);
+    }
+
+    #[test]
+    fn a_change_is_checked_where_it_is_and_below_new_cuts() {
+        let origin: Name = "example.".parse().unwrap();
+        let settings = Settings { file: "zone", origin: &origin, default_ttl: Some(60) };
+        let hosts: String = (0..3000).map(|n| format!("h{n}.sub A 192.0.2.1\n")).collect();
+        let old = load(format!("{APEX}{hosts}").as_bytes(), &settings, 7, &mut no_include).unwrap().zone;
+        let check = |owner: &str, record_type: RecordType, data: &str, expected: &[&str]| {
+            let mut builder = super::super::ZoneBuilder::from(&old);
+            let data = rdata::from_text(record_type, data, &origin).unwrap();
+            builder.add(&owner.parse().unwrap(), record_type, 60, &data).unwrap();
+            let new = builder.finish();
+            let found = check_change(&old, &new);
+            assert_eq!(found, super::check(&new), "{owner} {record_type}");
+            let mut found: Vec<_> = found.iter().map(|one| one.reason.as_str()).collect();
+            found.truncate(1);
+            assert_eq!(found, expected);
+        };
+        check("h7.sub.example.", RecordType::TXT, "x", &[]);
+        check("h7.sub.example.", RecordType::CNAME, "a", &["CNAME beside other data (A)"]);
+        check("a.example.", RecordType::MX, "1 b", &[]);
+        check("example.", RecordType::CNAME, "b.", &["CNAME beside other data (SOA)"]);
+        check("sub.example.", RecordType::DNAME, "b.", &["data below the DNAME at sub.example."]);
     }
 
     #[test]

@@ -15,7 +15,8 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// What is to be done to `old` to make `new` of it. A record whose TTL changed is removed and added.
+    /// What is to be done to `old` to make `new` of it. A record whose TTL changed is removed and added. Where one was
+    /// made of the other, costs what differs, not what there is.
     pub fn between(old: &Zone, new: &Zone) -> Self {
         Self { removed: missing(old, new), added: missing(new, old) }
     }
@@ -35,7 +36,7 @@ impl Difference {
 fn missing(from: &Zone, other: &Zone) -> Vec<Record> {
     let mut records = Vec::new();
     let mut key = NameKey::root(other.seed);
-    from.for_each(|owner, rrset| {
+    from.for_each_beside(other, |owner, rrset| {
         if rrset.record_type == crate::wire::RecordType::SOA || !key.fill(owner, other.seed) {
             return;
         }
@@ -95,5 +96,34 @@ mod tests {
         assert_eq!(shown(&difference.removed), "a.example. 1 1, b.example. 1 1, c.example. 1 1");
         assert_eq!(shown(&difference.added), "a.example. 1 3, c.example. 2 1, d.example. 1 1");
         assert!(Difference::between(&new, &new).is_empty());
+    }
+
+    #[test]
+    fn versions_that_share_their_parts_differ_as_versions_that_do_not() {
+        let owner = |number: u32| format!("h{number}.example.").parse().unwrap();
+        let mut builder = ZoneBuilder::new(&"example.".parse().unwrap(), 1);
+        for number in 0..5000_u32 {
+            builder.add(&owner(number), RecordType::A, 5, &number.to_be_bytes()).unwrap();
+        }
+        let old = builder.finish();
+        let mut changed = ZoneBuilder::from(&old);
+        changed.put(&owner(7), RecordType::A, 5, &[&[9; 4]]).unwrap();
+        changed.put(&owner(8), RecordType::A, 5, &[]).unwrap();
+        let changed = changed.finish();
+        let mut fresh = ZoneBuilder::new(&"example.".parse().unwrap(), 1);
+        changed.for_each(|owner, rrset| {
+            fresh.add(&Name::from_wire(owner).unwrap(), RecordType::A, rrset.ttl, rrset.first()).map(drop).unwrap();
+        });
+        let fresh = fresh.finish();
+        assert!(old.shards_beside(&changed).unwrap().count() <= 3, "those of two names and the apex");
+        let difference = Difference::between(&old, &changed);
+        assert_eq!((difference.removed.len(), difference.added.len()), (2, 1));
+        let sorted = |mut records: Vec<Record>| {
+            records.sort_by(|a, b| a.name.cmp(&b.name));
+            records
+        };
+        let whole = Difference::between(&old, &fresh);
+        assert_eq!(sorted(difference.removed), sorted(whole.removed));
+        assert_eq!(difference.added, whole.added);
     }
 }

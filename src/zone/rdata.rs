@@ -156,6 +156,19 @@ pub fn append_canonical(record_type: RecordType, rdata: &[u8], out: &mut Vec<u8>
     }
 }
 
+/// Whether two records of one type are the same record: equal in canonical form (RFC 2181 §5, RFC 4034 §6.2).
+pub fn is_same(record_type: RecordType, a: &[u8], b: &[u8]) -> bool {
+    a == b
+        || a.eq_ignore_ascii_case(b) && {
+            let canonical = |rdata| {
+                let mut out = Vec::with_capacity(a.len());
+                append_canonical(record_type, rdata, &mut out);
+                out
+            };
+            canonical(a) == canonical(b)
+        }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,6 +313,19 @@ mod tests {
         check_fold(RecordType::NAPTR, "1 2 U E2U \"\" A.", "1 2 U E2U \"\" a.");
         check_fold(RecordType::SVCB, "1 A. port=1", "1 A. port=1");
         check_fold(RecordType::TXT, "ABC", "ABC");
+    }
+
+    #[test]
+    fn names_that_differ_in_case_make_the_same_record_and_other_data_does_not() {
+        let check = |record_type, a: &str, b: &str, expected| {
+            let rdata = |text| from_text(record_type, text, &origin()).unwrap();
+            assert_eq!(is_same(record_type, &rdata(a), &rdata(b)), expected, "{record_type} {a} {b}");
+        };
+        check(RecordType::CNAME, "b.example.", "B.Example.", true);
+        check(RecordType::MX, "1 mail.example.", "1 MAIL.example.", true);
+        check(RecordType::MX, "1 mail.example.", "2 mail.example.", false);
+        check(RecordType::TXT, "abc", "ABC", false);
+        check(RecordType::A, "97.97.97.97", "65.65.65.65", false);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! RRset: type u16 | record count u16 | TTL u32 | size u32 | records (RDLENGTH u16, RDATA)
 //! ```
 
+use super::rdata::is_same;
 use crate::wire::RecordType;
 
 /// Octets before a node's name.
@@ -121,6 +122,12 @@ impl<'z> Node<'z> {
         })
     }
 
+    /// Whether the other is the same but for the number of its children.
+    pub(super) fn is_same(self, other: Self) -> bool {
+        let parts = |node: Self| Some((node.octets.get(..4)?, node.octets.get(8..)?));
+        parts(self) == parts(other)
+    }
+
     pub(super) fn rrset(self, record_type: RecordType) -> Option<Rrset<'z>> {
         self.rrsets().find(|rrset| rrset.record_type == record_type)
     }
@@ -210,7 +217,7 @@ impl NodeBuilder {
             self.put(record_type, ttl, 1, &record);
             return Added::New;
         };
-        if rrset.rdatas().any(|there| there == rdata) {
+        if rrset.rdatas().any(|there| is_same(record_type, there, rdata)) {
             return Added::Duplicate;
         }
         if rrset.count >= most {

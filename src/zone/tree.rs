@@ -10,6 +10,7 @@ use crate::wire::{Name, NameKey, RecordType};
 /// A zone, ready for look-up. Cloning it shares every part.
 #[derive(Clone)]
 pub struct Zone {
+    /// In lower case.
     pub(super) apex: Name,
     pub(super) apex_labels: usize,
     pub(super) seed: u64,
@@ -125,12 +126,24 @@ impl Zone {
     }
 
     /// Every RRset with its owner in wire form (lower case), in no order.
-    pub fn for_each<'z>(&'z self, mut visit: impl FnMut(&[u8], Rrset<'z>)) {
+    pub fn for_each<'z>(&'z self, visit: impl FnMut(&[u8], Rrset<'z>)) {
+        self.for_each_of(self.shards.iter().flat_map(|shard| shard.nodes()), visit);
+    }
+
+    /// As [`Self::for_each`], of the names in shards that `other` does not share.
+    pub(super) fn for_each_beside<'z>(&'z self, other: &'z Self, visit: impl FnMut(&[u8], Rrset<'z>)) {
+        match self.shards_beside(other) {
+            Some(shards) => self.for_each_of(shards.flat_map(|(shard, _)| shard.nodes()), visit),
+            None => self.for_each(visit),
+        }
+    }
+
+    fn for_each_of<'z>(&self, nodes: impl Iterator<Item = Node<'z>>, mut visit: impl FnMut(&[u8], Rrset<'z>)) {
         let mut owner = Vec::with_capacity(255);
-        for node in self.shards.iter().flat_map(|shard| shard.nodes()) {
+        for node in nodes {
             owner.clear();
             owner.extend_from_slice(node.name());
-            owner.extend(self.apex.as_wire().iter().map(u8::to_ascii_lowercase));
+            owner.extend_from_slice(self.apex.as_wire());
             for rrset in node.rrsets() {
                 visit(&owner, rrset);
             }
@@ -143,12 +156,20 @@ impl Zone {
         for node in self.shards.iter().flat_map(|shard| shard.nodes()) {
             owner.clear();
             owner.extend_from_slice(node.name());
-            owner.extend(self.apex.as_wire().iter().map(u8::to_ascii_lowercase));
+            owner.extend_from_slice(self.apex.as_wire());
             for rrset in node.rrsets() {
                 visit(&owner, rrset)?;
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// The shards that are no part of `other`, each with the one in its place there; none when the two are not alike
+    /// enough to be compared shard by shard.
+    pub(super) fn shards_beside<'z>(&'z self, other: &'z Self) -> Option<impl Iterator<Item = (&'z Shard, &'z Shard)>> {
+        let is_alike = self.shift == other.shift && self.seed == other.seed && self.apex == other.apex;
+        let pairs = self.shards.iter().zip(&other.shards).filter(|(shard, there)| !Arc::ptr_eq(shard, there));
+        is_alike.then(|| pairs.map(|(shard, there)| (shard.as_ref(), there.as_ref())))
     }
 
     /// Every RRset of one name.
