@@ -19,6 +19,7 @@ pub mod answer;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod journal;
 pub mod listener;
 pub mod mesh;
 pub mod metrics;

@@ -19,6 +19,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("monitor", 3),
     ("mesh", 3),
     ("agent", 3),
+    ("journal", 3),
     ("transfer", 3),
     ("admin", 3),
     ("config", 4),
@@ -36,6 +37,7 @@ const SAME_LAYER: &[(&str, &str)] = &[
     ("agent", "mesh"),
     ("agent", "monitor"),
     ("transfer", "listener"),
+    ("transfer", "journal"),
 ];
 
 /// What layers 0–2 may not name outside tests: they get time and draws as arguments, and touch nothing.

@@ -8,7 +8,6 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::context::Context;
-use super::history::{is_newer, soa};
 use super::inbound::{Fault, Inbound, Progress};
 use super::message::{request, signed};
 use super::notify::read_reply;
@@ -17,7 +16,7 @@ use crate::answer::Peer;
 use crate::metrics::TransferKind;
 use crate::wire::tsig::{Signed, Signer, Verifier};
 use crate::wire::{Key, Name, Opcode, Query, Rcode, RecordType, Records};
-use crate::zone::Zone;
+use crate::zone::{Zone, is_newer};
 
 /// How long connecting may take, and each wait for the next octets.
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -130,7 +129,7 @@ impl Client<'_> {
         let mut random = [0; 2];
         getrandom::fill(&mut random).map_err(|error| error.to_string())?;
         let id = u16::from_be_bytes(random);
-        let ours = base.and_then(|zone| soa(zone));
+        let ours = base.and_then(|zone| zone.soa_record());
         let ours = ours.as_ref().map(|soa| (soa.ttl, &*soa.rdata));
         let message = request(id, Opcode::QUERY, self.apex.as_wire(), record_type, ours);
         let mut signer = self.key.clone().map(Signer::request);

@@ -10,7 +10,6 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::context::Context;
-use super::history::soa;
 use super::message::{request, signed};
 use super::requests::serial_of;
 use crate::answer::{Peer, Snapshot};
@@ -43,7 +42,7 @@ impl Notifier {
     pub(super) fn follow(&mut self, snapshot: &Snapshot) {
         let mut wanted = HashMap::new();
         for (id, policy) in snapshot.transfers().iter().filter(|(_, policy)| !policy.notify.is_empty()) {
-            let Some(soa) = snapshot.zone(id).and_then(|zone| soa(zone)) else { continue };
+            let Some(soa) = snapshot.zone(id).and_then(|zone| zone.soa_record()) else { continue };
             let Some(serial) = serial_of(soa.record_type, &soa.rdata) else { continue };
             for peer in &policy.notify {
                 let entry = (id.clone(), peer.clone());

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::Sender;
 
-use super::history::Change;
 use super::message::{MESSAGE_MAX, Writer};
 use super::steered::Steered;
 use crate::wire::tsig::Signer;
 use crate::wire::{Query, Rcode, RecordType};
-use crate::zone::{Record, Zone};
+use crate::zone::{Change, Record, Zone};
 
 /// A message that has this many octets is sent. Half of what fits: a client starts to work sooner, and one large record
 /// more always fits.
@@ -59,7 +58,7 @@ impl<'q> Outbound<'q> {
     /// # Errors
     /// [`Ended`]: the stream is cut off, which the other side takes for no transfer.
     pub(super) fn run(mut self, content: &Content) -> Result<u64, Ended> {
-        let soa = super::history::soa(&self.zone).ok_or(Ended)?;
+        let soa = self.zone.soa_record().ok_or(Ended)?;
         self.record(&soa)?;
         match content {
             Content::Soa => {}

@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
 use super::context::Context;
-use super::history::{Histories, is_newer};
+use super::history::Histories;
 use super::message::Writer;
 use super::notify::Notifier;
 use super::outbound::{Content, Outbound};
@@ -22,7 +22,7 @@ use crate::listener::{HandedOff, Replies};
 use crate::metrics::{Limit, NotifyResult, TransferKind, TransferResult};
 use crate::wideip::Tables;
 use crate::wire::{Opcode, Rcode, RecordType};
-use crate::zone::{Zone, ZoneId};
+use crate::zone::{Zone, ZoneId, is_newer};
 
 /// Transfers under way at once, to all servers together.
 const TRANSFERS_MAX: usize = 10;
@@ -297,7 +297,7 @@ fn send(
 /// Answers IXFR by datagram with the SOA (RFC 1995 §2): the client sees whether to come over TCP.
 fn datagram(context: &Context, request: &Request, zone: &Zone, replies: Replies) {
     let mut writer = Writer::new(&request.packet, &request.query, request.signer.clone(), DATAGRAM_MAX);
-    if let Some(soa) = super::history::soa(zone) {
+    if let Some(soa) = zone.soa_record() {
         let owner = soa.name.as_wire();
         writer.record(owner, owner.len(), soa.record_type, soa.ttl, &soa.rdata);
     }

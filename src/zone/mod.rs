@@ -8,6 +8,7 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::as_conversions))]
 
 mod builder;
+mod change;
 pub mod check;
 mod check_alias;
 mod difference;
@@ -21,6 +22,10 @@ mod master_generate;
 mod master_reader;
 mod master_report;
 mod master_token;
+pub mod merge;
+mod merge_soa;
+#[cfg(test)]
+mod merge_tests;
 pub mod octodns;
 pub mod print;
 pub mod rdata;
@@ -42,6 +47,7 @@ mod shard;
 mod tree;
 
 pub use builder::{AddError, RRSET_RECORDS_MAX, ZoneBuilder};
+pub use change::{ApplyError, Change, is_newer, next_serial};
 pub use difference::Difference;
 pub use identity::{ViewName, ZoneId};
 pub use load::{Loaded, ZONE_RECORDS_MAX, load};

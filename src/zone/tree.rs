@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::record::Record;
 use super::shard::{Node, Rrset, Shard};
 use crate::wire::{Name, NameKey, RecordType};
 
@@ -118,6 +119,13 @@ impl Zone {
     /// The RRset of that type at the apex.
     pub fn apex_rrset(&self, record_type: RecordType) -> Option<Rrset<'_>> {
         self.rrset(&NameKey::new(&self.apex, self.seed), record_type)
+    }
+
+    /// The SOA as a record; none while there is none.
+    pub fn soa_record(&self) -> Option<Record> {
+        let rrset = self.apex_rrset(RecordType::SOA)?;
+        let (name, record_type, ttl) = (self.apex.clone(), RecordType::SOA, rrset.ttl);
+        Some(Record { name, record_type, ttl, rdata: rrset.first().into() })
     }
 
     /// Whether the name exists, with records or as an empty non-terminal.
