@@ -4,7 +4,8 @@
 //! payload: items, each a tag and its content
 //! base 1: zone | records    change 2: zone | at u64 | from u32 | to u32 | SOA | SOA | records removed | records added
 //! forget 3: zone            closed 4: nothing
-//! zone: length of the view's name u32 | it | apex    records: count u32, each owner | type u16 | TTL u32 | RDLENGTH u16 | RDATA
+//! zone: length of the view's name u32 | it | apex
+//! records: count u32, each owner | type u16 | TTL u32 | RDLENGTH u16 | RDATA
 //! ```
 
 use std::sync::Arc;

@@ -102,7 +102,7 @@ pub fn merge(base: &Zone, file: &Zone, served: &Zone) -> Result<Merged, Vec<Conf
     hidden(&theirs, &ours, &mut conflicts);
     match merge_soa::merge(base, file, served, newer_than_both(file_serial, served_serial)) {
         Ok(soa) => put(&mut builder, served.apex(), RecordType::SOA, &Set::one(&soa), &mut conflicts),
-        Err(conflict) => conflicts.push(conflict),
+        Err(conflict) => conflicts.push(*conflict),
     }
     let merged = builder.finish();
     if conflicts.is_empty() {

@@ -24,7 +24,7 @@ pub(super) fn same_but_serial(a: &Zone, b: &Zone) -> bool {
 }
 
 /// The SOA record that both sides make of that of `base`, with the serial `serial`.
-pub(super) fn merge(base: &Zone, file: &Zone, served: &Zone, serial: Option<u32>) -> Result<Record, Conflict> {
+pub(super) fn merge(base: &Zone, file: &Zone, served: &Zone, serial: Option<u32>) -> Result<Record, Box<Conflict>> {
     let records = [base, file, served].map(Zone::soa_record);
     let conflict = |reason: &str| {
         let [base, file, served] = &records;
@@ -32,13 +32,13 @@ pub(super) fn merge(base: &Zone, file: &Zone, served: &Zone, serial: Option<u32>
             removed: base.iter().cloned().collect(),
             added: side.iter().cloned().collect(),
         };
-        Conflict {
+        Box::new(Conflict {
             name: served_name(served.as_ref(), base.as_ref()),
             record_type: RecordType::SOA,
             reason: reason.to_owned(),
             file: edit(file),
             changes: edit(served),
-        }
+        })
     };
     let [Some(base_fields), Some(file_fields), Some(served_fields)] =
         records.each_ref().map(|record| record.as_ref().and_then(Fields::of))
