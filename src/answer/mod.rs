@@ -12,6 +12,7 @@ mod chaos;
 #[cfg(test)]
 mod fixture;
 mod outcome;
+mod request;
 mod resolve;
 mod respond;
 mod settings;

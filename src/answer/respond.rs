@@ -1,14 +1,15 @@
 //! The one entry: a packet in, a reply out.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::chaos;
 use super::outcome::{AnswerSource, Outcome, Transport};
+use super::request::Request;
 use super::resolve::{Resolution, Resolver};
-use super::signature::Signature;
 use super::snapshot::Snapshot;
 use super::worker::Worker;
-use crate::wire::{Class, Ending, Opcode, Query, Rcode, RecordType, Refusal, Reply, Silence, UDP_PAYLOAD};
+use crate::wideip::Decision;
+use crate::wire::{Class, Ending, HEADER_LENGTH, Query, Rcode, Reply, Silence};
 
 /// Answers one packet into `out`, which should take 65,535 octets for TCP and at least 1,232 for UDP.
 ///
@@ -24,40 +25,58 @@ pub fn respond(
     if source.port() == 0 {
         return Outcome::silent(Some(Silence::SourcePortZero));
     }
-    let Worker { question, alias, suffixes, memory, room, unix_seconds } = worker;
-    let mut is_whole = false;
-    let (query, signature, refused) = match Query::parse(packet, question, snapshot.seed) {
-        Ok(query) => {
-            let signature = Signature::of(packet, &query, &snapshot.settings.keys, *unix_seconds);
-            is_whole = true;
-            let refused = signature.refusal().or_else(|| refusal(&query));
-            (query, signature, refused)
-        }
-        Err(Refusal::Reply(rcode, query)) => (query, Signature::None, Some(rcode)),
-        Err(Refusal::Silent(silence)) => return Outcome::silent(Some(silence)),
+    let request = match Request::read(snapshot, worker, packet, transport) {
+        Ok(request) => request,
+        Err(silence) => return Outcome::silent(Some(silence)),
     };
-    let hand_off = is_whole && signature.refusal().is_none() && is_handed_off(&query, transport);
-    let signature_outcome = signature.outcome();
+    let answer = write(snapshot, worker, packet, source.ip(), &request, out);
+    let asked = request.query.question_end > HEADER_LENGTH;
+    Outcome {
+        rcode: answer.resolution.rcode,
+        record_type: asked.then_some(request.query.record_type),
+        source: answer.resolution.source,
+        truncated: answer.truncated,
+        silence: None,
+        decision: answer.decision,
+        signature: request.signature.outcome(),
+        hand_off: request.hand_off,
+        length: sign(request, answer.length, worker.unix_seconds, out),
+    }
+}
+
+/// What was written of the reply.
+struct Written {
+    /// Octets, without a signature; 0 when no reply is sent.
+    length: usize,
+    resolution: Resolution,
+    truncated: bool,
+    /// The last decision of a wide IP.
+    decision: Option<Decision>,
+}
+
+/// Writes the reply up to its signature.
+#[inline]
+fn write(
+    snapshot: &Snapshot,
+    worker: &mut Worker,
+    packet: &[u8],
+    source: IpAddr,
+    request: &Request<'_>,
+    out: &mut [u8],
+) -> Written {
+    let query = &request.query;
+    let Worker { question, alias, suffixes, memory, room, .. } = worker;
     let nsid = snapshot.settings.chaos.id.as_ref().map(String::as_bytes);
-    let limit = size_limit(&query, transport);
-    let room_for_reply = limit.saturating_sub(signature.octets());
-    let mut reply = Reply::start(out, room_for_reply, packet, &query, question, suffixes, nsid.map_or(0, <[u8]>::len));
+    let limit = request.limit.saturating_sub(request.signature.octets());
+    let mut reply = Reply::start(out, limit, packet, query, question, suffixes, nsid.map_or(0, <[u8]>::len));
     let start = reply.mark();
     let mut decision = None;
-    let resolved = match refused {
+    let resolved = match request.refused {
         Some(rcode) => Ok(Resolution::refused(rcode)),
-        None if query.class == Class::CH => chaos::answer(&mut reply, question, &query, &snapshot.settings.chaos, room),
+        None if query.class == Class::CH => chaos::answer(&mut reply, question, query, &snapshot.settings.chaos, room),
         None => {
-            let mut resolver = Resolver {
-                snapshot,
-                view: &snapshot.first,
-                query: &query,
-                question,
-                source: source.ip(),
-                memory,
-                room,
-                decision: None,
-            };
+            let view = &snapshot.first;
+            let mut resolver = Resolver { snapshot, view, query, question, source, memory, room, decision: None };
             let resolved = resolver.resolve(&mut reply, alias);
             decision = resolver.decision;
             resolved
@@ -69,74 +88,31 @@ pub fn respond(
         reply.rewind(start);
         cut
     });
-    let length = if resolution.silent {
-        0
-    } else {
-        let ending = Ending {
-            rcode: resolution.rcode,
-            authoritative: resolution.authoritative,
-            truncated,
-            scope: resolution.scope,
-            nsid,
-        };
-        let length = reply.finish(&query, &ending);
-        let limit = limit.min(out.len());
-        signature.append(out.get_mut(..limit).unwrap_or_default(), length, *unix_seconds)
-    };
-    let asked = query.question_end > crate::wire::HEADER_LENGTH;
-    Outcome {
-        length,
+    let length = if resolution.silent { 0 } else { finish(reply, query, &resolution, truncated, nsid) };
+    Written { length, resolution, truncated, decision }
+}
+
+/// Writes OPT and the header; the octets of the reply.
+#[inline]
+fn finish(reply: Reply<'_>, query: &Query, resolution: &Resolution, truncated: bool, nsid: Option<&[u8]>) -> usize {
+    let ending = Ending {
         rcode: resolution.rcode,
-        record_type: asked.then_some(query.record_type),
-        source: resolution.source,
+        authoritative: resolution.authoritative,
         truncated,
-        silence: None,
-        decision,
-        signature: signature_outcome,
-        hand_off,
-    }
+        scope: resolution.scope,
+        nsid,
+    };
+    reply.finish(query, &ending)
 }
 
-/// The response code of a well-formed query that no data can answer.
-fn refusal(query: &Query) -> Option<Rcode> {
-    if query.edns.is_some_and(|edns| edns.version > 0) {
-        return Some(Rcode::BADVERS);
+/// Ends the reply of `length` octets with the signature that the request asks for; the new length.
+#[inline]
+fn sign(request: Request<'_>, length: usize, unix_seconds: u64, out: &mut [u8]) -> usize {
+    if length == 0 {
+        return 0;
     }
-    if query.opcode != Opcode::QUERY {
-        return Some(Rcode::NOTIMP);
-    }
-    match (query.class, query.record_type) {
-        (Class::CH, _) => None,
-        (Class::IN | Class::ANY, record_type) => match record_type {
-            // RFC 6891 §6.1.1 and RFC 8945 §4.2: these never stand alone in a question.
-            RecordType::OPT | RecordType::TSIG => Some(Rcode::FORMERR),
-            RecordType::AXFR | RecordType::IXFR | RecordType::TKEY => Some(Rcode::REFUSED),
-            RecordType::MAILA | RecordType::MAILB => Some(Rcode::NOTIMP),
-            _ => None,
-        },
-        _ => Some(Rcode::REFUSED),
-    }
-}
-
-/// Whether the query is about whole zones and their changes. RFC 5936 §4.2 has no AXFR by datagram; RFC 1995 §2 has IXFR.
-fn is_handed_off(query: &Query, transport: Transport) -> bool {
-    if query.edns.is_some_and(|edns| edns.version > 0) || query.class != Class::IN {
-        return false;
-    }
-    match (query.opcode, query.record_type) {
-        (Opcode::QUERY, RecordType::AXFR) => transport == Transport::Tcp,
-        (Opcode::QUERY, RecordType::IXFR) | (Opcode::NOTIFY, RecordType::SOA) => true,
-        _ => false,
-    }
-}
-
-/// The most octets the reply may take.
-fn size_limit(query: &Query, transport: Transport) -> usize {
-    match (transport, query.edns) {
-        (Transport::Tcp, _) => usize::from(u16::MAX),
-        (Transport::Udp, None) => 512,
-        (Transport::Udp, Some(edns)) => usize::from(edns.udp_size.min(UDP_PAYLOAD)),
-    }
+    let limit = request.limit.min(out.len());
+    request.signature.append(out.get_mut(..limit).unwrap_or_default(), length, unix_seconds)
 }
 
 impl Resolution {
@@ -153,6 +129,7 @@ mod tests {
     use super::super::{Unmatched, prepare_zones};
     use super::*;
     use crate::wideip::fixture::{SEED, World};
+    use crate::wire::RecordType;
     use crate::zone::ZoneBuilder;
 
     fn snapshot(unmatched: Unmatched) -> Snapshot {
