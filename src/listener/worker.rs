@@ -110,25 +110,32 @@ impl Responder {
         now: Moment,
         out: &mut [u8],
     ) -> Reply {
-        let (respond, worker, transport) = (self.service.respond, &mut self.worker, self.transport);
-        // The worker may be left half-changed by a panic, so it is made anew then.
-        let outcome = catch_unwind(AssertUnwindSafe(|| respond(snapshot, worker, packet, source, transport, out)));
-        if let Ok(Outcome { decision: Some(decision), .. }) = &outcome {
+        // The worker may be left half-changed by a panic, so it is made anew then. What leaves the guard is small: a
+        // whole outcome would be copied again while it is still on its way to memory.
+        match catch_unwind(AssertUnwindSafe(|| self.answer(snapshot, packet, source, out))) {
+            Ok(reply) => reply,
+            Err(_) => self.panicked(packet, source, now, out),
+        }
+    }
+
+    #[inline]
+    fn answer(&mut self, snapshot: &Snapshot, packet: &[u8], source: SocketAddr, out: &mut [u8]) -> Reply {
+        let outcome = (self.service.respond)(snapshot, &mut self.worker, packet, source, self.transport, out);
+        if let Some(decision) = &outcome.decision {
             self.decisions.follow(snapshot.decisions());
             self.decisions.record(usize::try_from(decision.pair).unwrap_or(usize::MAX), decision.outcome());
         }
-        if let Ok(Outcome { signature: Some(signature), .. }) = &outcome {
-            self.service.metrics.signed_query(counted(*signature));
+        if let Some(signature) = outcome.signature {
+            self.service.metrics.signed_query(counted(signature));
         }
-        match outcome {
-            Ok(outcome) if outcome.hand_off && self.service.hand_off.is_some() => Reply::HandOff,
-            Ok(outcome) if outcome.length > 0 => {
-                self.counters.answered(answered(&outcome));
-                Reply::Send(outcome.length)
-            }
-            Ok(outcome) => self.unanswered(outcome.silence),
-            Err(_) => self.panicked(packet, source, now, out),
+        if outcome.hand_off && self.service.hand_off.is_some() {
+            return Reply::HandOff;
         }
+        if outcome.length == 0 {
+            return self.unanswered(outcome.silence);
+        }
+        self.counters.answered(answered(&outcome));
+        Reply::Send(outcome.length)
     }
 
     /// Lets somebody else answer the query. When too many wait, a SERVFAIL of this length is to be sent instead.

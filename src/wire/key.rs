@@ -8,6 +8,9 @@ const MAX_LABELS: usize = 127;
 /// Octets kept for a name: whole words, and one more behind the longest name.
 const ROOM: usize = 264;
 
+/// Octets folded at once where a name is no longer.
+const HEAD: usize = 32;
+
 /// A lower-case name with the offset of each label and the hash of each suffix, held without allocation.
 ///
 /// The suffix at label `0` is the name itself; the suffix at label `label_count()` is the root. Two names have equal
@@ -40,14 +43,17 @@ impl NameKey {
     /// not when it is cut short, has a label over 63 octets (a pointer among them), or is over 255 octets.
     pub fn fill(&mut self, wire: &[u8], seed: u64) -> bool {
         let Some((length, labels)) = self.find_labels(wire) else { return false };
-        let (Some(from), Some(to)) = (wire.get(..length), self.octets.get_mut(..length)) else { return false };
-        to.copy_from_slice(from);
         // Length octets are at most 63, below every upper-case letter, so the whole form can be folded word by word.
-        for at in (0..length).step_by(8) {
-            let folded = lowercase(self.word(at));
-            if let Some(place) = self.octets.get_mut(at..at + 8) {
-                place.copy_from_slice(&folded.to_le_bytes());
-            }
+        let (places, _) = self.octets.as_chunks_mut::<8>();
+        let folded = match wire.first_chunk::<HEAD>() {
+            // Most names are short, and more of the message follows them: so many octets at once need no loop.
+            Some(head) if length <= HEAD => fold_words(places, head),
+            _ => fold_words(places, wire.get(..length).unwrap_or_default()),
+        };
+        debug_assert!(folded * 8 + 8 > length, "a part of a word may be left");
+        let rest = wire.get(folded * 8..length).unwrap_or_default();
+        if let Some(place) = places.get_mut(folded).filter(|_| !rest.is_empty()) {
+            *place = lowercase(part_of_word(rest)).to_le_bytes();
         }
         self.length = u8::try_from(length).unwrap_or(u8::MAX);
         self.labels = u8::try_from(labels).unwrap_or(u8::MAX);
@@ -163,6 +169,22 @@ fn lowercase(word: u64) -> u64 {
     let from_a = low + (0x80 - 0x41) * EACH;
     let is_upper = !word & (from_a ^ above_z) & (0x80 * EACH);
     word | is_upper >> 2
+}
+
+/// Writes the whole words of `octets` in lower case; says how many there were.
+#[inline]
+fn fold_words(places: &mut [[u8; 8]], octets: &[u8]) -> usize {
+    let (words, _) = octets.as_chunks::<8>();
+    for (place, word) in places.iter_mut().zip(words) {
+        *place = lowercase(u64::from_le_bytes(*word)).to_le_bytes();
+    }
+    words.len()
+}
+
+/// Up to eight octets as a word, zeros behind them; without a call to copy them.
+#[inline]
+fn part_of_word(octets: &[u8]) -> u64 {
+    octets.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet))
 }
 
 /// Multiplies to 128 bits and folds the halves together.

@@ -73,12 +73,15 @@ impl<T> NameMap<T> {
     /// The longest suffix of `key` that is held, from `label` on, with the label it starts at.
     #[inline]
     pub fn longest(&self, key: &NameKey, label: usize) -> Option<(usize, &T)> {
-        let mut label = label;
-        while label <= key.label_count() {
-            if let Some(value) = self.get(key, label) {
-                return Some((label, value));
+        let labels = key.label_count();
+        // Only the lengths that are held: usually one, and the loop over a question's labels would ask about each.
+        let mut held = self.levels & u128::MAX.checked_shr(127 - u32::try_from(labels.checked_sub(label)?).ok()?)?;
+        while let Some(longest) = held.checked_ilog2() {
+            let label = labels - usize::try_from(longest).ok()?;
+            if let Ok(at) = self.position(key.hash(label), key.suffix(label)) {
+                return self.slots.get(at)?.as_ref().map(|entry| (label, &entry.value));
             }
-            label += 1;
+            held ^= 1 << longest;
         }
         None
     }
