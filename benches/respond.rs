@@ -15,29 +15,9 @@ mod data;
 
 use std::hint::black_box;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
-use fairlead::answer::{Chaos, Settings, Snapshot, SyntheticZone, Transport, Unmatched, Worker, respond};
-use fairlead::wideip::Tables;
-
-const SEED: u64 = 0x5eed;
-
-fn snapshot(names: usize) -> Snapshot {
-    let settings = Settings {
-        unmatched: Unmatched::NxDomain,
-        chaos: Chaos::default(),
-        synthetic_zone: SyntheticZone {
-            name_servers: vec![data::name("ns1.bench.test.")],
-            contact: data::name("host.bench.test."),
-            ttl_seconds: 300,
-            negative_ttl_seconds: 30,
-        },
-        keys: Default::default(),
-        transfers: Default::default(),
-    };
-    Snapshot::new(1, &[Arc::new(data::zone(names, SEED))], Tables::empty(SEED), Arc::new(settings), SEED)
-}
+use fairlead::answer::{Snapshot, Transport, Worker, respond};
 
 /// Answers the packets in turn, `count` times in all; nanoseconds per answer.
 fn run(snapshot: &Snapshot, packets: &[Vec<u8>], count: usize) -> f64 {
@@ -54,10 +34,8 @@ fn run(snapshot: &Snapshot, packets: &[Vec<u8>], count: usize) -> f64 {
 fn main() {
     const NAMES: usize = 10_000;
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    let snapshot = snapshot(NAMES);
-    let packets = |kind: &str| -> Vec<Vec<u8>> {
-        (0..4096).map(|index| data::packet(&data::question(kind, index * 7919, NAMES))).collect()
-    };
+    let snapshot = data::snapshot(NAMES);
+    let packets = |kind: &str| data::packets(kind, 4096, NAMES);
     if let [kind, count] = arguments.as_slice() {
         let count = count.parse().expect("a count");
         let packets = if kind == "mix" { data::mix(4096, NAMES) } else { packets(kind) };

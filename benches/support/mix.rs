@@ -1,7 +1,14 @@
 //! The data every bench uses: a zone of N names, and questions about it in the mix that the comparison asks.
 
+use std::sync::Arc;
+
+use fairlead::answer::{Chaos, Settings, Snapshot, SyntheticZone, Unmatched};
+use fairlead::wideip::Tables;
 use fairlead::wire::{Name, RecordType};
 use fairlead::zone::{Zone, ZoneBuilder, rdata};
+
+/// The secret of name hashes; any number will do here.
+pub(crate) const SEED: u64 = 0x5eed;
 
 /// The zone's name.
 pub(crate) const APEX: &str = "bench.test.";
@@ -50,6 +57,28 @@ pub(crate) fn zone(names: usize, seed: u64) -> Zone {
         builder.add(&name(&owner), record_type, 300, &wire).expect("in the zone");
     }
     builder.finish()
+}
+
+/// What answers depend on: that zone and no wide IP.
+pub(crate) fn snapshot(names: usize) -> Snapshot {
+    let settings = Settings {
+        unmatched: Unmatched::NxDomain,
+        chaos: Chaos::default(),
+        synthetic_zone: SyntheticZone {
+            name_servers: vec![name("ns1.bench.test.")],
+            contact: name("host.bench.test."),
+            ttl_seconds: 300,
+            negative_ttl_seconds: 30,
+        },
+        keys: Default::default(),
+        transfers: Default::default(),
+    };
+    Snapshot::new(1, &[Arc::new(zone(names, SEED))], Tables::empty(SEED), Arc::new(settings), SEED)
+}
+
+/// Packets that ask questions of one kind for one name after the other.
+pub(crate) fn packets(kind: &str, count: usize, names: usize) -> Vec<Vec<u8>> {
+    (0..count).map(|index| packet(&question(kind, index * 7919, names))).collect()
 }
 
 /// A name in text.

@@ -218,17 +218,10 @@ impl<'a> Reply<'a> {
     /// Writes a name: the suffix of `key` at `from`, with the octets of `text`, up to the longest suffix that the
     /// message already has.
     fn name(&mut self, key: &NameKey, from: usize, text: &[u8]) -> Result<(), Full> {
-        self.know_question();
         let labels = key.label_count();
         let base = key.offset(from);
-        let mut pointer = None;
-        let mut end = labels;
-        for label in from..labels {
-            if let Some(offset) = self.find(key.hash(label), key.suffix(label)) {
-                (pointer, end) = (Some(offset), label);
-                break;
-            }
-        }
+        let known = (from..labels).find_map(|label| Some((label, self.find(key, label)?)));
+        let (end, pointer) = known.map_or((labels, None), |(label, offset)| (label, Some(offset)));
         let own = text.get(..key.offset(end) - base).ok_or(Full)?;
         let start = self.at;
         self.put(own)?;
@@ -245,16 +238,16 @@ impl<'a> Reply<'a> {
         Ok(())
     }
 
-    /// Remembers the suffixes of the question's name, once.
-    fn know_question(&mut self) {
-        if self.suffixes.count == 0 {
-            for label in 0..self.question.label_count() {
-                self.suffixes.remember(self.question.hash(label), HEADER_LENGTH + self.question.offset(label));
-            }
+    /// Where the suffix of `key` that starts at `label` stands already: in the question, else among what was written.
+    fn find(&self, key: &NameKey, label: usize) -> Option<u16> {
+        let (hash, suffix) = (key.hash(label), key.suffix(label));
+        // Of the question's suffixes only the one with as many labels can be the same.
+        let asked = (self.question.label_count() + label).checked_sub(key.label_count());
+        if let Some(asked) = asked.filter(|asked| self.question.hash(*asked) == hash)
+            && self.question.suffix(asked) == suffix
+        {
+            return u16::try_from(HEADER_LENGTH + self.question.offset(asked)).ok();
         }
-    }
-
-    fn find(&self, hash: u64, suffix: &[u8]) -> Option<u16> {
         let known = self.suffixes.known.get(..self.suffixes.count)?;
         known.iter().find(|(other, at)| *other == hash && self.stands_at(usize::from(*at), suffix)).map(|(_, at)| *at)
     }
