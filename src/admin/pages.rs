@@ -59,9 +59,15 @@ pub struct ExplainQuery {
     pub client: Option<IpAddr>,
     /// The client subnet the query carries, as `address/length`.
     pub subnet: Option<String>,
+    /// The view to answer from, whoever asks.
+    pub view: Option<String>,
+    /// The name of the key that signs the query.
+    pub key: Option<String>,
+    /// The listener that the query comes to, as its address and port.
+    pub listener: Option<String>,
 }
 
-const INDEX: &str = "fairlead\n\n/livez\n/readyz\n/metrics\n/api/v1/status\n/api/v1/explain?name=&type=&client=&subnet=\n/api/v1/mesh\n";
+const INDEX: &str = "fairlead\n\n/livez\n/readyz\n/metrics\n/api/v1/status\n/api/v1/explain?name=&type=&client=&subnet=&view=&key=&listener=\n/api/v1/mesh\n";
 
 /// Every path with its page.
 pub(super) fn router(pages: Pages, limits: &Limits) -> Router {

@@ -15,6 +15,7 @@ mod outcome;
 mod request;
 mod resolve;
 mod respond;
+mod selector;
 mod settings;
 mod signature;
 mod snapshot;
@@ -24,6 +25,7 @@ mod worker;
 
 pub use outcome::{AnswerSource, Outcome, SignatureOutcome, Transport};
 pub use respond::respond;
+pub use selector::{Criteria, Origin, Selector, VIEWS_MAX};
 pub use settings::{Chaos, Settings, SyntheticZone, Unmatched};
 pub use snapshot::{Snapshot, prepare_zones};
 pub use transfers::{Access, Peer, Primary, TransferWideIps, Transfers, ZoneTransfer};

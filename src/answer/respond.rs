@@ -6,6 +6,7 @@ use super::chaos;
 use super::outcome::{AnswerSource, Outcome, Transport};
 use super::request::Request;
 use super::resolve::{Resolution, Resolver};
+use super::selector::Origin;
 use super::snapshot::Snapshot;
 use super::worker::Worker;
 use crate::wideip::Decision;
@@ -65,22 +66,26 @@ fn write(
     out: &mut [u8],
 ) -> Written {
     let query = &request.query;
-    let Worker { question, alias, suffixes, memory, room, .. } = worker;
+    let Worker { question, alias, suffixes, memory, room, listener, .. } = worker;
     let nsid = snapshot.settings.chaos.id.as_ref().map(String::as_bytes);
     let limit = request.limit.saturating_sub(request.signature.octets());
     let mut reply = Reply::start(out, limit, packet, query, question, suffixes, nsid.map_or(0, <[u8]>::len));
     let start = reply.mark();
     let mut decision = None;
+    // The key counts once its signature was found good: who cannot sign sees what anybody sees, or nothing.
+    let origin = Origin { client: source, listener: *listener, key: request.signature.key() };
     let resolved = match request.refused {
         Some(rcode) => Ok(Resolution::refused(rcode)),
         None if query.class == Class::CH => chaos::answer(&mut reply, question, query, &snapshot.settings.chaos, room),
-        None => {
-            let view = &snapshot.first;
-            let mut resolver = Resolver { snapshot, view, query, question, source, memory, room, decision: None };
-            let resolved = resolver.resolve(&mut reply, alias);
-            decision = resolver.decision;
-            resolved
-        }
+        None => match snapshot.select(&origin) {
+            None => Ok(Resolution::refused(Rcode::REFUSED)),
+            Some(view) => {
+                let mut resolver = Resolver { snapshot, view, query, question, source, memory, room, decision: None };
+                let resolved = resolver.resolve(&mut reply, alias);
+                decision = resolver.decision;
+                resolved
+            }
+        },
     };
     let truncated = resolved.is_err();
     // A reply that does not fit says so and nothing else (RFC 2181 §9): no RRset is sent in part.

@@ -2,7 +2,7 @@
 
 use super::outcome::SignatureOutcome;
 use crate::wire::tsig::{Check, ErrorRecord, Signer, check};
-use crate::wire::{Keys, Query, Rcode};
+use crate::wire::{Keys, Name, Query, Rcode};
 
 /// What the query's TSIG record makes of the reply.
 pub(super) enum Signature<'p> {
@@ -33,6 +33,14 @@ impl<'p> Signature<'p> {
             // RFC 8945 §5.2.
             Self::Malformed => Some(Rcode::FORMERR),
             Self::Failed(_) => Some(Rcode::NOTAUTH),
+        }
+    }
+
+    /// The key that signed the query, if the signature is good.
+    pub(super) fn key(&self) -> Option<&Name> {
+        match self {
+            Self::Good(signer) => Some(signer.key().name()),
+            Self::None | Self::Malformed | Self::Failed(_) => None,
         }
     }
 

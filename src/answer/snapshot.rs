@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::selector::{Origin, Selector};
 use super::settings::{Settings, SyntheticZone};
 use super::transfers::Transfers;
 use super::view::View;
@@ -20,6 +21,8 @@ pub struct Snapshot {
     /// The only view, or the first one: apart from the others, so that one view costs no further step.
     pub(super) first: View,
     others: Arc<[View]>,
+    /// Chooses among the views; without it the first one takes every query.
+    selector: Option<Arc<Selector>>,
     pub(super) wide_ips: Tables,
     decisions: Arc<DecisionLayout>,
     pub(super) settings: Arc<Settings>,
@@ -32,14 +35,15 @@ impl Snapshot {
     /// `seed`.
     pub fn new(generation: u64, zones: &[Arc<Zone>], wide_ips: Tables, settings: Arc<Settings>, seed: u64) -> Self {
         let view = View::new(ViewName::default(), zones, seed);
-        Self::with_views(generation, vec![view], wide_ips, settings, seed)
+        Self::with_views(generation, vec![view], None, wide_ips, settings, seed)
     }
 
-    /// Puts a snapshot together; the views must stand in the order of the wide IPs' model, and all must have been made
-    /// with the same `seed`.
+    /// Puts a snapshot together; the views must stand in the order of the wide IPs' model and of the selector's criteria,
+    /// and all must have been made with the same `seed`. Without a selector the first view takes every query.
     pub fn with_views(
         generation: u64,
         mut views: Vec<View>,
+        selector: Option<Arc<Selector>>,
         wide_ips: Tables,
         settings: Arc<Settings>,
         seed: u64,
@@ -51,7 +55,7 @@ impl Snapshot {
         let first = views.pop().unwrap_or_else(|| View::new(ViewName::default(), &[], seed));
         let decisions = Arc::new(DecisionLayout::new(wide_ips.pairs(), OUTCOMES));
         let root_soa = settings.synthetic_zone.soa().into();
-        Self { generation, seed, first, others, wide_ips, decisions, settings, root_soa }
+        Self { generation, seed, first, others, selector, wide_ips, decisions, settings, root_soa }
     }
 
     /// The next snapshot, in which only the wide IPs' health differs: shares the rest.
@@ -92,6 +96,35 @@ impl Snapshot {
     /// The only view, or the first one.
     pub const fn first_view(&self) -> &View {
         &self.first
+    }
+
+    /// The view that a query is answered from; none when no view takes it.
+    #[inline]
+    pub fn select(&self, origin: &Origin<'_>) -> Option<&View> {
+        match &self.selector {
+            None => Some(&self.first),
+            Some(selector) => self.numbered(selector.select(origin)?),
+        }
+    }
+
+    /// What chooses among the views; none where there is but one, which takes every query.
+    pub const fn selector(&self) -> Option<&Arc<Selector>> {
+        self.selector.as_ref()
+    }
+
+    /// The same with no more than one view, which takes every query; without one no query is taken.
+    #[must_use]
+    pub fn only(&self, view: Option<&View>) -> Self {
+        let selector = view.is_none().then(|| Arc::new(Selector::new(Vec::new())));
+        let first = view.unwrap_or(&self.first).clone();
+        Self { first, others: Arc::new([]), selector, ..self.clone() }
+    }
+
+    fn numbered(&self, id: ViewId) -> Option<&View> {
+        match id.0.checked_sub(1) {
+            None => Some(&self.first),
+            Some(other) => self.others.get(usize::try_from(other).ok()?),
+        }
     }
 
     /// The views, in their order.

@@ -1,5 +1,7 @@
 //! What one listener thread's queries may change: room for names and the wide IPs' memory.
 
+use std::net::SocketAddr;
+
 use crate::wideip::Memory;
 use crate::wire::{MAX_NAME_LENGTH, NameKey, Suffixes};
 
@@ -15,6 +17,8 @@ pub struct Worker {
     pub(super) room: Room,
     /// The wall clock, in seconds since 1970, for signatures.
     pub(super) unix_seconds: u64,
+    /// The listener that queries come to, as configured; views may go by it.
+    pub(super) listener: Option<SocketAddr>,
 }
 
 /// Room to work in, overwritten by every query.
@@ -36,8 +40,14 @@ impl Worker {
             suffixes: Suffixes::new(),
             memory: Memory::new(seed),
             unix_seconds: 0,
+            listener: None,
             room: Room { target: [0; MAX_NAME_LENGTH], scratch: NameKey::root(0), additional: NameKey::root(0) },
         }
+    }
+
+    /// Tells the configured address of the listener that the queries that follow come to.
+    pub const fn serve(&mut self, listener: SocketAddr) {
+        self.listener = Some(listener);
     }
 
     /// Tells the wall clock's time, in seconds since 1970; signatures of queries that follow are checked by it. Until

@@ -203,9 +203,9 @@ impl Board {
     }
 
     fn whole_snapshot(&self) -> Snapshot {
-        let Prepared { views, answer, seed, .. } = &self.prepared;
+        let Prepared { views, selector, answer, seed, .. } = &self.prepared;
         let views = views.iter().map(|view| View::with_map(view.name.clone(), view.zones.clone())).collect();
-        Snapshot::with_views(self.generation, views, self.tables.clone(), Arc::clone(answer), *seed)
+        Snapshot::with_views(self.generation, views, selector.clone(), self.tables.clone(), Arc::clone(answer), *seed)
     }
 
     /// Lets the agents' lists into the model.

@@ -75,6 +75,15 @@ pub struct Question {
     /// The client subnet the query carries, as `address/length`.
     #[serde(default)]
     pub subnet: Option<String>,
+    /// The view to answer from, whoever asks.
+    #[serde(default)]
+    pub view: Option<String>,
+    /// The name of the key that signs the query.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// The listener that the query comes to, as its address and port.
+    #[serde(default)]
+    pub listener: Option<String>,
 }
 
 /// What the node says.

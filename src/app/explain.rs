@@ -9,6 +9,7 @@ use hickory_proto::rr::{self, RData, Record};
 use serde_json::{Value, json};
 
 use super::control::Question;
+use super::explain_view::{Asker, Chosen};
 use crate::answer::{self, AnswerSource, Outcome, Snapshot, Transport, Worker};
 use crate::wideip::{Client, Memory, Step, Trace, WideIpId};
 use crate::wire::{ClientSubnet, Name, NameKey, RecordType};
@@ -29,6 +30,9 @@ struct Asked {
 /// Explains what `snapshot` answers to `question`. The error says what is wrong with the question.
 pub(super) fn explain(snapshot: &Snapshot, question: &Question) -> Result<Value, String> {
     let asked = Asked::read(question)?;
+    let Chosen { view, considered } = Asker::read(question)?.choose(snapshot)?;
+    // What is left depends on no listener or key any more.
+    let snapshot = &snapshot.only(view);
     let (reply, outcome) = asked.answer(snapshot)?;
     let answers: &[Record] = reply.as_ref().map(|reply| reply.answers.as_slice()).unwrap_or_default();
     let records = |records: &[Record]| records.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -43,6 +47,8 @@ pub(super) fn explain(snapshot: &Snapshot, question: &Question) -> Result<Value,
             "location": topology.describe(located).to_string(),
         },
         "generation": snapshot.generation,
+        "view": view.map(|view| view.name().as_str()),
+        "views": considered,
         "source": source_text(outcome.source),
         "rcode": reply.as_ref().map(|_| outcome.rcode.to_string()),
         "authoritative": reply.as_ref().map(|reply| reply.metadata.authoritative),
@@ -93,7 +99,9 @@ impl Asked {
 
     fn decision(&self, snapshot: &Snapshot, name: &Name) -> Option<Value> {
         let tables = snapshot.wide_ips();
-        let id: WideIpId = tables.find(&NameKey::new(name, snapshot.seed()))?.answering(self.record_type)?;
+        let id: WideIpId = tables
+            .find_in(snapshot.first_view().id(), &NameKey::new(name, snapshot.seed()))?
+            .answering(self.record_type)?;
         let client = Client { source: self.client, subnet: self.subnet };
         let mut trace = Trace::default();
         let decision = tables.decide(id, &client, &mut Memory::new(DRAW_SEED), Some(&mut trace));

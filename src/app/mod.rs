@@ -13,6 +13,7 @@ pub mod control;
 pub mod demo;
 pub mod descriptors;
 mod explain;
+mod explain_view;
 mod files;
 mod guard;
 mod memory;

@@ -261,6 +261,9 @@ fn question(query: ExplainQuery) -> Question {
         record_type: query.record_type.unwrap_or_else(|| "A".to_owned()),
         client: query.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         subnet: query.subnet,
+        view: query.view,
+        key: query.key,
+        listener: query.listener,
     }
 }
 

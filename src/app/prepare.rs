@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::answer::{self, prepare_zones};
-use crate::config::Config;
+use crate::answer::{self, Selector, prepare_zones};
+use crate::config::{self, Config};
 use crate::mesh::PeerAddress;
 use crate::monitor::{Monitor, Target};
 use crate::status;
@@ -32,6 +32,8 @@ pub(super) struct Prepared {
     pub(super) status: status::Settings,
     /// The zones of each view, in the order of the model's views.
     pub(super) views: Vec<ViewZones>,
+    /// Chooses among them; without it the only one takes every query.
+    pub(super) selector: Option<Arc<Selector>>,
     /// Settings of the answer path.
     pub(super) answer: Arc<answer::Settings>,
     /// Records and regions, compiled.
@@ -68,6 +70,18 @@ impl ViewZones {
         Self { name, zones, held: by_zone }
     }
 
+    fn of_view(view: config::View, model: &Model, config: &Config) -> Self {
+        let config::View { name, zones, .. } = view;
+        // A zone without records is served as one that has not come yet.
+        let secondaries =
+            config.transfers.iter().filter(|(id, transfer)| id.view == name && transfer.primary.is_some());
+        let secondaries = secondaries.map(|(id, _)| Arc::new(ZoneBuilder::new(&id.apex, config.seed).finish()));
+        let zones = secondaries.chain(zones).collect();
+        let held = exact_names(model, &name);
+        let zones = prepare_zones(zones, &held, &config.synthetic_zone, config.seed);
+        Self::new(name, zones, held, config.seed)
+    }
+
     /// Its zones with their identities.
     pub(super) fn zones(&self) -> impl Iterator<Item = (ZoneId, Arc<Zone>)> {
         self.zones.values().map(|zone| (ZoneId::new(self.name.clone(), zone.apex().clone()), Arc::clone(zone)))
@@ -82,19 +96,18 @@ impl Prepared {
             .map_err(|error| format!("compiling the topology: {error}"))?;
         let model = std::mem::take(&mut config.model);
         let synthetic_zone = config.synthetic_zone.clone();
-        // A zone without records is served as one that has not come yet.
-        let secondaries = config.transfers.iter().filter(|(_, transfer)| transfer.primary.is_some());
-        let secondaries = secondaries.map(|(id, _)| ZoneBuilder::new(&id.apex, config.seed).finish());
-        let zones: Vec<Zone> = secondaries.chain(std::mem::take(&mut config.zones)).collect();
-        let held = exact_names(&model);
-        let zones = prepare_zones(zones.into_iter().map(Arc::new).collect(), &held, &synthetic_zone, config.seed);
+        let views = std::mem::take(&mut config.views);
+        let is_chosen = views.len() > 1 || !views.iter().all(|view| view.criteria.takes_all());
+        let criteria = views.iter().map(|view| view.criteria.clone()).collect();
+        let views = views.into_iter().map(|view| ViewZones::of_view(view, &model, config)).collect();
         let (unmatched, chaos) = (config.unmatched, config.chaos.clone());
         Ok(Self {
             node: config.node.clone(),
             model,
             monitors: std::mem::take(&mut config.monitors),
             status: status::Settings { ageing: config.ageing, startup_grace: STARTUP_GRACE },
-            views: vec![ViewZones::new(ViewName::default(), zones, held, config.seed)],
+            views,
+            selector: is_chosen.then(|| Arc::new(Selector::new(criteria))),
             answer: Arc::new(answer::Settings {
                 unmatched,
                 chaos,
@@ -124,9 +137,10 @@ impl Prepared {
     }
 }
 
-/// The names, aliases among them, under which wide IPs answer without a pattern.
-fn exact_names(model: &Model) -> Vec<Name> {
-    let patterns = model.wide_ips.iter().flat_map(|wide_ip| std::iter::once(&wide_ip.name).chain(&wide_ip.aliases));
+/// The names, aliases among them, under which wide IPs of a view answer without a pattern.
+fn exact_names(model: &Model, view: &ViewName) -> Vec<Name> {
+    let of_view = model.wide_ips.iter().filter(|wide_ip| wide_ip.view == *view);
+    let patterns = of_view.flat_map(|wide_ip| std::iter::once(&wide_ip.name).chain(&wide_ip.aliases));
     let exact = |pattern: &Pattern| match pattern {
         Pattern::Exact(name) => Some(name.clone()),
         Pattern::Glob(_) => None,

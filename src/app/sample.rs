@@ -105,6 +105,7 @@ pub(super) fn prepared(model: Model) -> Prepared {
         monitors: Vec::new(),
         status: STATUS,
         views: Vec::new(),
+        selector: None,
         answer: Arc::new(answer),
         topology: Arc::new(Topology::compile(&Rules::default(), None, None).unwrap()),
         peers: Vec::new(),

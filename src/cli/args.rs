@@ -110,6 +110,15 @@ pub(super) struct ExplainArgs {
     /// The client subnet the query carries (EDNS Client Subnet)
     #[arg(long, value_name = "PREFIX")]
     pub(super) subnet: Option<String>,
+    /// Answer from this view, whoever asks
+    #[arg(long, value_name = "VIEW", conflicts_with_all = ["key", "listener"])]
+    pub(super) view: Option<String>,
+    /// The name of the TSIG key that signs the query, for views that go by it
+    #[arg(long, value_name = "KEY")]
+    pub(super) key: Option<String>,
+    /// The listener that the query comes to, for views that go by it: its address as configured, and its port if not 53
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) listener: Option<String>,
     /// Explain from these files instead of the running node; all health is unknown then
     #[arg(short, long, value_name = "PATH")]
     pub(super) config: Option<PathBuf>,

@@ -9,8 +9,8 @@ use crate::app::control::{Question, Request};
 
 /// Prints how a question is decided.
 pub(super) fn run(args: ExplainArgs) -> Result<(), String> {
-    let ExplainArgs { name, record_type, client, subnet, config, output, control } = args;
-    let question = Question { name, record_type, client, subnet };
+    let ExplainArgs { name, record_type, client, subnet, view, key, listener, config, output, control } = args;
+    let question = Question { name, record_type, client, subnet, view, key, listener };
     let explanation = match config {
         Some(config) => app::explain_files(&config, &question)?,
         None => ask_data(&control.control, &Request::Explain(question))?,
@@ -34,6 +34,11 @@ pub(super) fn text(explanation: &Value) -> String {
         field("/question/subnet").map(|subnet| format!(" for {subnet}")).unwrap_or_default(),
         field("/question/location").unwrap_or_default(),
     )];
+    for view in list("/views") {
+        let field = |name: &str| view.get(name).map(plain).unwrap_or_default();
+        let verdict = if view.get("taken") == Some(&Value::Bool(true)) { "view      " } else { "not view  " };
+        lines.push(format!("{verdict} {}: {}", field("view"), field("reason")));
+    }
     for decision in list("/decisions") {
         lines.extend(self::decision(decision));
     }
@@ -80,6 +85,8 @@ mod tests {
         let explanation = json!({
             "question": {"name": "www.example.com.", "type": "A", "client": "192.0.2.1", "subnet": "10.1.0.0/16",
                 "location": "unlocated"},
+            "views": [{"view": "outside", "taken": false, "reason": "it is signed by no key"},
+                {"view": "inside", "taken": true, "reason": "the client 192.0.2.1 is in 192.0.2.0/24"}],
             "decisions": [{"wide_ip": "www.example.com./A", "answer": "members", "pool": "newyork",
                 "tier": "preferred", "reason": "round robin", "steps": [{"text": "topology selected pool (newyork)"}]}],
             "source": "wide IP", "rcode": "NOERROR", "answers": ["www.example.com. 5 IN A 192.0.2.10"], "ttl": 5,
@@ -87,6 +94,8 @@ mod tests {
         });
         let expected = [
             "www.example.com. A from 192.0.2.1 for 10.1.0.0/16 (unlocated)",
+            "not view   outside: it is signed by no key",
+            "view       inside: the client 192.0.2.1 is in 192.0.2.0/24",
             "wide IP    www.example.com./A",
             "  topology selected pool (newyork)",
             "  => members of pool newyork, preferred: round robin",

@@ -11,3 +11,4 @@ pub(crate) use super::file_steering::{
 };
 pub(crate) use super::file_topology::{Condition, Record, TopologyMatch};
 pub(crate) use super::file_transfer::{Access, Key, KeyAlgorithm, Peer, Primary, Transfer, TransferWideIps};
+pub(crate) use super::file_views::View;

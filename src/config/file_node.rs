@@ -12,7 +12,7 @@ use super::values::{Seconds, Written};
 use crate::wire::Name;
 
 use super::file::{
-    Condition, Datacenter, Key, Monitor, Pool, Primary, Record, Server, TopologyMatch, Transfer, TransferWideIps,
+    Condition, Datacenter, Key, Monitor, Pool, Primary, Record, Server, TopologyMatch, Transfer, TransferWideIps, View,
     WideIp,
 };
 
@@ -39,6 +39,10 @@ pub(crate) struct Node {
     /// The static zones.
     #[serde(default)]
     pub(crate) zones: List<Zone>,
+    /// Views: zones and wide IPs for some clients only. The first that takes a query answers it; `zones` and `wide_ips`
+    /// beside them are for all others. A query that none takes is refused.
+    #[serde(default)]
+    pub(crate) views: List<View>,
     /// The SOA and NS of wide IPs that stand in no zone.
     pub(crate) synthetic_zone: Option<SyntheticZone>,
     /// The answers in class CHAOS; refused where none is given.
@@ -85,6 +89,8 @@ pub(crate) struct Node {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Listener {
+    /// A name, for views that go by it.
+    pub(crate) name: Option<String>,
     /// The address.
     pub(crate) address: Option<Written<IpAddr>>,
     /// Several addresses with the same port.

@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(config.listeners.tcp.connections_per_client, 64);
         assert_eq!(config.admin, Some("127.0.0.1:8053".parse().unwrap()));
         assert_eq!(config.control.to_str(), Some("/var/lib/fairlead/control.sock"));
-        assert!(config.mesh.is_none() && !config.watch && config.zones.is_empty());
+        assert!(config.mesh.is_none() && !config.watch && config.views[0].zones.is_empty());
         assert_eq!(load_text("node: ns1\nadmin: {enabled: false}").unwrap().admin, None);
     }
 

@@ -15,6 +15,7 @@ mod file_node;
 mod file_steering;
 mod file_topology;
 mod file_transfer;
+mod file_views;
 mod issues;
 mod keys;
 mod limits;
@@ -33,6 +34,7 @@ mod testing;
 mod topology;
 mod transfers;
 mod values;
+mod views;
 mod wide_ips;
 mod yaml;
 mod zone_master;
@@ -42,6 +44,7 @@ mod zones;
 pub use issues::{LoadErrors, Problem, Warnings};
 pub use load::{load, load_agent};
 pub use schema::{schema, schema_agent};
+pub use views::View;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -53,7 +56,7 @@ pub use crate::answer::{Chaos, SyntheticZone, Unmatched};
 use crate::monitor::Monitor;
 use crate::wideip::{Ageing, Model, VirtualServerId};
 use crate::wire::Keys;
-use crate::{listener, mesh, zone};
+use crate::{listener, mesh};
 
 /// A DNS node's configuration with every reference resolved and every range checked.
 #[derive(Debug)]
@@ -72,8 +75,8 @@ pub struct Config {
     pub mesh: Option<mesh::Settings>,
     /// What becomes of a name under no zone and no wide IP.
     pub unmatched: Unmatched,
-    /// The zones, loaded and checked.
-    pub zones: Vec<zone::Zone>,
+    /// The views in their order, each with its zones; `default` alone where none is configured.
+    pub views: Vec<View>,
     /// The apex records made for wide IPs that stand in no zone.
     pub synthetic_zone: SyntheticZone,
     /// The answers in class CHAOS.

@@ -14,14 +14,16 @@ use super::issues::Issues;
 use super::limits;
 use super::monitors::Monitors;
 use super::names::check_object_name;
-use super::node::Place;
+use super::node::{Place, Shortened};
 use super::peers;
 use super::pools;
 use super::sources::{Reader, show_io};
 use super::steering::Steering;
 use super::topology;
 use super::values::Written;
-use super::{Chaos, Config, GeoDatabases, LISTEN_DEFAULT, SyntheticZone, Unmatched, keys, transfers, wide_ips, zones};
+use super::{
+    Chaos, Config, GeoDatabases, LISTEN_DEFAULT, SyntheticZone, Unmatched, keys, transfers, views, wide_ips, zones,
+};
 
 /// Checks everything below `root`; what is wrong goes to the reader's issues, and a value is made all the same.
 pub(crate) fn resolve(written: &file::Node, root: &Place<'_>, reader: &Reader<'_>, seed: u64) -> Config {
@@ -30,11 +32,18 @@ pub(crate) fn resolve(written: &file::Node, root: &Place<'_>, reader: &Reader<'_
     let monitors = Monitors::resolve(&written.monitors, &root.field("monitors"), reader);
     let mut steering = Steering::resolve(written, root, &monitors, issues);
     let pools = pools::resolve(written, root, &mut steering, issues);
-    wide_ips::resolve(written, root, &mut steering, &pools, issues, reader.sources);
+    let keys = keys::resolve(&written.keys, &root.field("keys"), reader);
+    let views = views::list(written, root, &keys, issues);
+    if !written.views.is_empty() {
+        steering.model.views = views.iter().map(|view| view.name.clone()).collect();
+    }
+    for view in &views {
+        wide_ips::resolve(view, &mut steering, &pools, issues, reader.sources);
+    }
+    wide_ips::check_targets(written, root, &steering, issues);
     let known = topology::Known { datacenters: &steering.datacenters, pools: &pools };
     let topology = topology::resolve(written, root, &known, issues);
     let Steering { model, monitors, .. } = steering;
-    let keys = keys::resolve(&written.keys, &root.field("keys"), reader);
     let state = folder(written.state.as_deref(), &root.field("state"), reader);
     let interval = report_interval(written, root, issues);
     Config {
@@ -52,13 +61,13 @@ pub(crate) fn resolve(written: &file::Node, root: &Place<'_>, reader: &Reader<'_
             Some(file::Unmatched::Drop) => Unmatched::Drop,
             Some(file::Unmatched::NxDomain) | None => Unmatched::NxDomain,
         },
-        zones: zones::resolve(&written.zones, &root.field("zones"), reader, seed),
         synthetic_zone: synthetic_zone(written, root, issues),
         chaos: written
             .chaos
             .as_ref()
             .map_or_else(Chaos::default, |chaos| Chaos { version: chaos.version.clone(), id: chaos.id.clone() }),
-        transfers: Arc::new(transfers::resolve(&written.zones, &root.field("zones"), &keys, issues)),
+        transfers: Arc::new(transfers::resolve(&views, &keys, issues)),
+        views: zones::resolve(views, reader, seed),
         keys: Arc::new(keys),
         topology,
         geoip: geoip(written, root, reader),
@@ -88,8 +97,16 @@ fn folder(written: Option<&Path>, place: &Place<'_>, reader: &Reader<'_>) -> Pat
 fn listeners(written: &file::Node, root: &Place<'_>, issues: &Issues) -> listener::Settings {
     let place = root.field("listeners");
     let mut addresses: Vec<SocketAddr> = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
     for (index, listener) in written.listeners.iter() {
         let place = place.item(index);
+        if let Some(name) = &listener.name {
+            check_object_name(name, &place.field("name"), issues);
+            if names.contains(&name.as_str()) {
+                issues.error(&place.field("name"), format!("there are two listeners `{}`", Shortened(name)));
+            }
+            names.push(name);
+        }
         if !place.has("address") && !place.has("addresses") {
             issues.error_at_key(&place, "`address` is missing");
         }

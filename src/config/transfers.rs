@@ -11,14 +11,19 @@ use super::file;
 use super::issues::Issues;
 use super::limits;
 use super::node::Place;
+use super::views::WrittenView;
 
-/// What the zones of the list at `place` say of their transfer.
-pub(crate) fn resolve(written: &List<file::Zone>, place: &Place<'_>, keys: &Keys, issues: &Issues) -> Transfers {
+/// What the zones of all views say of their transfer.
+pub(crate) fn resolve(views: &[WrittenView<'_>], keys: &Keys, issues: &Issues) -> Transfers {
     let resolver = Resolver { keys, issues };
-    let one = |(index, zone): (usize, &file::Zone)| {
-        (ZoneId::from(zone.name.0.clone()), resolver.zone(zone, &place.item(index)))
+    let of_view = |view: &WrittenView<'_>| {
+        let (written, place) = &view.zones;
+        let one = |(index, zone): (usize, &file::Zone)| {
+            (ZoneId::new(view.name.clone(), zone.name.0.clone()), resolver.zone(zone, &place.item(index)))
+        };
+        written.iter().map(one).collect::<Vec<_>>()
     };
-    Transfers::new(written.iter().map(one))
+    Transfers::new(views.iter().flat_map(of_view))
 }
 
 struct Resolver<'r> {

@@ -17,29 +17,28 @@ use super::names::Names;
 use super::node::{Place, Position};
 use super::pools::{family_fits, record_type};
 use super::steering::Steering;
+use super::views::WrittenView;
 
-/// Adds the wide IPs below `root` to the model.
+/// Adds the wide IPs of a view to the model.
 pub(crate) fn resolve(
-    written: &file::Node,
-    root: &Place<'_>,
+    view: &WrittenView<'_>,
     steering: &mut Steering<'_>,
     pools: &Names<'_, PoolId>,
     issues: &Issues,
     sources: &Sources,
 ) {
     let mut taken = Taken { names: HashMap::new(), issues, sources };
-    let place = root.field("wide_ips");
-    for (index, wide_ip) in written.wide_ips.iter() {
+    let (written, place) = &view.wide_ips;
+    for (index, wide_ip) in written.iter() {
         let place = place.item(index);
         let resolver = Resolver { steering, pools, issues };
-        let wide_ip = resolver.wide_ip(wide_ip, &place);
+        let wide_ip = WideIp { view: view.name.clone(), ..resolver.wide_ip(wide_ip, &place) };
         taken.add(&wide_ip.name, wide_ip.record_type, &place.field("name"));
         for (alias, pattern) in wide_ip.aliases.iter().enumerate() {
             taken.add(pattern, wide_ip.record_type, &place.field("aliases").one_or_item(alias));
         }
         steering.model.wide_ips.push(wide_ip);
     }
-    check_targets(written, root, steering, issues);
 }
 
 /// Who has which name and type, aliases among them.
@@ -202,7 +201,7 @@ impl Resolver<'_, '_> {
 }
 
 /// Checks that the targets of CNAME pools are wide IPs where they must be, and that following them comes to an end.
-fn check_targets(written: &file::Node, root: &Place<'_>, steering: &Steering<'_>, issues: &Issues) {
+pub(crate) fn check_targets(written: &file::Node, root: &Place<'_>, steering: &Steering<'_>, issues: &Issues) {
     let graph = Graph::new(steering);
     for (index, name, pool) in written.pools.iter() {
         let Some(pool) = pool.filter(|pool| pool.record_type == file::PoolType::Cname) else { continue };

@@ -1,26 +1,40 @@
 //! Zones: the files that are named → compiled zones, each held against the rules every zone must keep.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::wire::{Name, RecordType};
 use crate::zone::check::{self, Severity};
 use crate::zone::{Zone, ZoneBuilder};
 
-use super::collections::List;
 use super::file::{self, Soa};
 use super::limits;
 use super::node::Place;
 use super::resolve::{mailbox, value};
 use super::sources::{Reader, is_yaml, show_io, utf8};
+use super::views::{View, WrittenView};
 use super::zone_master::Master;
 use super::{yaml, zone_yaml};
 
-/// The zones of the list at `place`.
-pub(crate) fn resolve(written: &List<file::Zone>, place: &Place<'_>, reader: &Reader<'_>, seed: u64) -> Vec<Zone> {
+/// The zones of all views; a file that several of them name for one zone is read once.
+pub(crate) fn resolve(views: Vec<WrittenView<'_>>, reader: &Reader<'_>, seed: u64) -> Vec<View> {
+    let mut loaded = Loaded::new();
+    let of_view = |view: WrittenView<'_>| {
+        let zones = of_view(&view, reader, seed, &mut loaded);
+        View { name: view.name, criteria: view.criteria, zones }
+    };
+    views.into_iter().map(of_view).collect()
+}
+
+/// What was loaded, by the file, the zone and what is written of its SOA; none where it could not be.
+type Loaded = HashMap<(PathBuf, String, String), Option<Arc<Zone>>>;
+
+fn of_view(view: &WrittenView<'_>, reader: &Reader<'_>, seed: u64, loaded: &mut Loaded) -> Vec<Arc<Zone>> {
     let mut zones = Vec::new();
     let mut taken: HashMap<String, super::node::Position> = HashMap::new();
+    let (written, place) = &view.zones;
     for (index, zone) in written.iter() {
         let place = place.item(index);
         let name = place.field("name");
@@ -29,7 +43,14 @@ pub(crate) fn resolve(written: &List<file::Zone>, place: &Place<'_>, reader: &Re
             let message = format!("the zone {} is also in {}", zone.name.0, reader.sources.show(first));
             reader.issues.error(&name, message);
         }
-        zones.extend(load(zone, &place, reader, seed));
+        let path = zone.file.as_ref().map(|file| reader.sources.resolve(place.field("file").position(), file));
+        let Some(path) = path.filter(|_| zone.primary.is_none()) else {
+            let _ = load(zone, &place, reader, seed); // says what is wrong, if anything is
+            continue;
+        };
+        let key = (path, zone.name.0.to_lowercase().to_string(), format!("{:?}", zone.soa));
+        let known = loaded.entry(key).or_insert_with(|| load(zone, &place, reader, seed).map(Arc::new));
+        zones.extend(known.clone());
     }
     zones
 }
@@ -178,7 +199,7 @@ mod tests {
         let main = format!("node: ns1\nzones:\n  - {{name: example.com., file: {file}{entry}}}\n");
         let config = load_with(&main, &[(file, text)])?;
         let key = NameKey::new(&owner.parse().unwrap(), 1);
-        let rrset = config.zones[0].rrset(&key, record_type).expect("the RRset");
+        let rrset = config.views[0].zones[0].rrset(&key, record_type).expect("the RRset");
         let texts: Vec<String> = rrset.rdatas().map(|data| rdata::to_text(record_type, data)).collect();
         Ok(format!("{} {}", rrset.ttl, texts.join("; ")))
     }
@@ -222,7 +243,7 @@ mod tests {
         let zone = "$TTL 1h\n@ SOA ns hostmaster 1 1h 10m 7d 5m\n@ NS ns\n$INCLUDE hosts.inc\n";
         let files = [("zones/a.zone", zone), ("zones/hosts.inc", "ns A 192.0.2.53\n")];
         let config = load_with(main, &files).unwrap();
-        assert_eq!(config.zones[0].records(), 3);
+        assert_eq!(config.views[0].zones[0].records(), 3);
         assert_eq!(config.files.len(), 3);
     }
 

@@ -78,6 +78,8 @@ impl std::error::Error for BindError {
 
 /// The sockets of one address.
 pub(super) struct Bound {
+    /// As configured: its port may be 0.
+    pub(super) configured: SocketAddr,
     /// Where they are, with the port the kernel chose where 0 was asked for.
     pub(super) address: SocketAddr,
     /// One socket per UDP worker, in one SO_REUSEPORT group.
@@ -93,7 +95,7 @@ pub(super) fn bind(address: SocketAddr, workers: usize) -> Result<Bound, BindErr
         let tcp = tcp(address)?;
         let bound = tcp.local_addr().map_err(|source| error(address, Protocol::Tcp, source))?;
         match udp(bound, workers) {
-            Ok(udp) => return Ok(Bound { address: bound, udp, tcp }),
+            Ok(udp) => return Ok(Bound { configured: address, address: bound, udp, tcp }),
             Err(failed) if failed.source.kind() == io::ErrorKind::AddrInUse && draws > 0 => {}
             Err(failed) => return Err(failed),
         }

@@ -15,6 +15,8 @@ pub struct HandedOff {
     pub packet: Vec<u8>,
     /// Who asks.
     pub source: SocketAddr,
+    /// The listener it came to, as configured.
+    pub listener: SocketAddr,
     /// Where the answer goes.
     pub replies: Replies,
 }

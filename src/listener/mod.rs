@@ -115,7 +115,7 @@ impl Listeners {
 
     fn start_udp(&mut self, first: usize, bound: Bound, service: &Service) -> io::Result<()> {
         for (number, socket) in bound.udp.into_iter().enumerate() {
-            let (service, stopping, address) = (service.clone(), Arc::clone(&self.stopping), bound.address);
+            let (service, stopping, address) = (service.clone(), Arc::clone(&self.stopping), bound.configured);
             let socket = Arc::new(socket);
             let name = format!("udp-{}", first + number);
             let run = move || udp::run(&socket, address, &service, &stopping);
@@ -127,7 +127,8 @@ impl Listeners {
     fn start_tcp(&mut self, bound: &[Bound], settings: &Settings, service: &Service) -> io::Result<()> {
         let connections = Connections::new(settings.tcp.connections, settings.tcp.connections_per_client);
         for number in 0..settings.udp_workers.clamp(1, TCP_THREADS_MAX) {
-            let sockets = bound.iter().map(|bound| bound.tcp.try_clone()).collect::<io::Result<Vec<_>>>()?;
+            let sockets = bound.iter().map(|bound| Ok((bound.configured, bound.tcp.try_clone()?)));
+            let sockets = sockets.collect::<io::Result<Vec<_>>>()?;
             let (service, connections, limits) = (service.clone(), Arc::clone(&connections), settings.tcp);
             let stopping = self.tcp_stopping.subscribe();
             let run = move || {

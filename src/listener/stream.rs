@@ -53,6 +53,8 @@ impl Gauges {
 pub(super) struct Stream {
     socket: TcpStream,
     client: SocketAddr,
+    /// The configured address that it came to.
+    listener: SocketAddr,
     thread: Rc<RefCell<Thread>>,
     limits: TcpLimits,
     metrics: Arc<Metrics>,
@@ -83,6 +85,7 @@ impl Stream {
     pub(super) fn new(
         socket: TcpStream,
         client: SocketAddr,
+        listener: SocketAddr,
         thread: Rc<RefCell<Thread>>,
         limits: TcpLimits,
         metrics: Arc<Metrics>,
@@ -98,6 +101,7 @@ impl Stream {
         Self {
             socket,
             client,
+            listener,
             thread,
             limits,
             metrics,
@@ -247,6 +251,7 @@ impl Stream {
         let mut thread = self.thread.borrow_mut();
         let Thread { responder, output, .. } = &mut *thread;
         responder.tell_time();
+        responder.serve(self.listener);
         let (snapshot, now) = (responder.snapshot(), responder.now());
         let (mut consumed, mut answered) = (0, 0);
         while let Some((message, rest)) = next_message(input.get(consumed..).unwrap_or_default()) {

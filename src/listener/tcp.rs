@@ -39,17 +39,22 @@ pub(super) struct Thread {
     pub(super) output: Vec<u8>,
 }
 
-/// Serves `listeners` on this thread until `stopping` says so or its sender is gone.
+/// Serves `listeners`, each with its configured address, on this thread until `stopping` says so or its sender is gone.
 pub(super) fn run(
-    listeners: Vec<std::net::TcpListener>,
+    listeners: Vec<(SocketAddr, std::net::TcpListener)>,
     limits: TcpLimits,
     service: &Service,
     connections: &Arc<Connections>,
     stopping: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    let thread =
-        Thread { responder: Responder::new(service, Transport::Tcp), input: vec![0; BUFFER], output: vec![0; BUFFER] };
+    // Which listener a query comes to is told before each one.
+    let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    let thread = Thread {
+        responder: Responder::new(service, Transport::Tcp, nowhere),
+        input: vec![0; BUFFER],
+        output: vec![0; BUFFER],
+    };
     let acceptor = Acceptor {
         thread: Rc::new(RefCell::new(thread)),
         limits,
@@ -60,9 +65,9 @@ pub(super) fn run(
     };
     LocalSet::new().block_on(&runtime, async {
         let mut accepting = JoinSet::new();
-        for listener in listeners {
+        for (address, listener) in listeners {
             let listener = TcpListener::from_std(listener)?;
-            accepting.spawn_local(acceptor.clone().run(listener));
+            accepting.spawn_local(acceptor.clone().run(listener, address));
         }
         while accepting.join_next().await.is_some() {}
         Ok(())
@@ -82,7 +87,7 @@ struct Acceptor {
 
 impl Acceptor {
     /// Accepts until the stop, then waits for the connections to finish.
-    async fn run(mut self, listener: TcpListener) {
+    async fn run(mut self, listener: TcpListener, address: SocketAddr) {
         let mut open = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -93,7 +98,7 @@ impl Acceptor {
             };
             match accepted {
                 Ok((socket, client)) => {
-                    if let Some(stream) = self.admit(socket, client) {
+                    if let Some(stream) = self.admit(socket, client, address) {
                         open.spawn_local(stream.serve());
                     }
                 }
@@ -107,7 +112,7 @@ impl Acceptor {
     }
 
     /// A stream for a new connection, or none when it is over a cap.
-    fn admit(&self, socket: TcpStream, client: SocketAddr) -> Option<Stream> {
+    fn admit(&self, socket: TcpStream, client: SocketAddr, listener: SocketAddr) -> Option<Stream> {
         let now = self.thread.borrow().responder.now();
         let place = match self.connections.admit(client.ip(), now) {
             Ok((place, room)) => {
@@ -131,6 +136,7 @@ impl Acceptor {
         Some(Stream::new(
             socket,
             client,
+            listener,
             thread,
             self.limits,
             Arc::clone(&self.metrics),

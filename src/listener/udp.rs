@@ -44,11 +44,11 @@ const ERRORS_MAX: u32 = 100;
 /// That pause.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
 
-/// Serves a socket until `stopping`, then what is queued, then returns.
-pub(super) fn run(socket: &Arc<UdpSocket>, address: SocketAddr, service: &Service, stopping: &Arc<AtomicBool>) {
-    match address {
-        SocketAddr::V4(_) => Loop::<SockaddrIn>::new(socket, address, service).run(stopping),
-        SocketAddr::V6(_) => Loop::<SockaddrIn6>::new(socket, address, service).run(stopping),
+/// Serves a socket of the listener configured as `listener` until `stopping`, then what is queued, then returns.
+pub(super) fn run(socket: &Arc<UdpSocket>, listener: SocketAddr, service: &Service, stopping: &Arc<AtomicBool>) {
+    match listener {
+        SocketAddr::V4(_) => Loop::<SockaddrIn>::new(socket, listener, service).run(stopping),
+        SocketAddr::V6(_) => Loop::<SockaddrIn6>::new(socket, listener, service).run(stopping),
     }
 }
 
@@ -151,12 +151,12 @@ struct Loop<'a, F: Family> {
 }
 
 impl<'a, F: Family> Loop<'a, F> {
-    fn new(socket: &'a Arc<UdpSocket>, address: SocketAddr, service: &'a Service) -> Self {
-        let wildcard = address.ip().is_unspecified();
+    fn new(socket: &'a Arc<UdpSocket>, listener: SocketAddr, service: &'a Service) -> Self {
+        let wildcard = listener.ip().is_unspecified();
         Self {
             socket,
             wildcard,
-            responder: Responder::new(service, Transport::Udp),
+            responder: Responder::new(service, Transport::Udp, listener),
             service,
             packets: vec![0; BATCH * STRIDE],
             replies: vec![0; BATCH * REPLY],

@@ -60,6 +60,8 @@ pub(super) struct Responder {
     counters: QueryCounters,
     decisions: DecisionCounters,
     transport: Transport,
+    /// The configured address of the listener that queries come to.
+    listener: SocketAddr,
     /// When the last panic was logged, so that a packet sent in a loop does not fill the log.
     logged: Option<Moment>,
 }
@@ -70,19 +72,29 @@ const PANIC_LOG_INTERVAL_MS: u64 = 1000;
 const HEADER: usize = 12;
 
 impl Responder {
-    pub(super) fn new(service: &Service, transport: Transport) -> Self {
+    /// A responder for queries that come to `listener`, a configured address.
+    pub(super) fn new(service: &Service, transport: Transport, listener: SocketAddr) -> Self {
         let protocol = match transport {
             Transport::Udp => Protocol::Udp,
             Transport::Tcp => Protocol::Tcp,
         };
+        let mut worker = (service.new_worker)();
+        worker.serve(listener);
         Self {
-            worker: (service.new_worker)(),
+            worker,
             counters: service.metrics.query_counters(protocol),
             decisions: service.metrics.decision_counters(),
             service: service.clone(),
             transport,
+            listener,
             logged: None,
         }
+    }
+
+    /// Tells which listener the queries that follow come to.
+    pub(super) fn serve(&mut self, listener: SocketAddr) {
+        self.listener = listener;
+        self.worker.serve(listener);
     }
 
     /// The present moment; read once per batch.
@@ -147,7 +159,7 @@ impl Responder {
         replies: Replies,
         out: &mut [u8],
     ) -> Option<usize> {
-        let handed_off = HandedOff { packet: packet.to_vec(), source, replies };
+        let handed_off = HandedOff { packet: packet.to_vec(), source, listener: self.listener, replies };
         if self.service.hand_off.as_ref()?.try_send(handed_off).is_ok() {
             return None;
         }
@@ -186,6 +198,7 @@ impl Responder {
             error!(%source, %packet, "answering this packet panicked; it was given SERVFAIL");
         }
         self.worker = (self.service.new_worker)();
+        self.worker.serve(self.listener);
         match server_failure(packet, out) {
             Some(length) => {
                 self.counters.answered(Answered {

@@ -1,6 +1,7 @@
 //! What another server asks of us, read once: query, signature, the zone it is about.
 
-use crate::answer::Snapshot;
+use crate::answer::{Origin, Snapshot};
+use crate::listener::{HandedOff, Replies};
 use crate::wire::tsig::{Check, Signer, check};
 use crate::wire::{Name, NameKey, Query, RecordType, Records};
 use crate::zone::ZoneId;
@@ -11,13 +12,16 @@ pub(super) struct Request {
     pub(super) query: Query,
     /// The zone asked for, in the view of who asks.
     pub(super) zone: ZoneId,
+    /// Whether a view takes the query; without one there is nothing to be asked for.
+    pub(super) has_view: bool,
     /// Signs the replies, when the query was signed.
     pub(super) signer: Option<Signer>,
 }
 
 impl Request {
     /// Reads a packet that the answer path let through; none when its signature is not good any more.
-    pub(super) fn read(packet: Vec<u8>, snapshot: &Snapshot, now: u64) -> Option<Self> {
+    pub(super) fn read(handed_off: HandedOff, snapshot: &Snapshot, now: u64) -> Option<(Self, Replies)> {
+        let HandedOff { packet, source, listener, replies } = handed_off;
         let mut key = NameKey::root(snapshot.seed());
         let query = Query::parse(&packet, &mut key, snapshot.seed()).ok()?;
         let signer = match query.tsig.map(|at| check(&packet, at, snapshot.keys(), now)) {
@@ -25,8 +29,12 @@ impl Request {
             Some(Check::Good(signer)) => Some(signer),
             Some(Check::Malformed | Check::Failed(_)) => return None,
         };
-        let zone = ZoneId::new(snapshot.first_view().name().clone(), Name::from_wire(key.as_wire()).ok()?);
-        Some(Self { packet, query, zone, signer })
+        let signed_by = signer.as_ref().map(|signer| signer.key().name());
+        let view = snapshot.select(&Origin { client: source.ip(), listener: Some(listener), key: signed_by });
+        let name = view.map(|view| view.name().clone()).unwrap_or_default();
+        let zone = ZoneId::new(name, Name::from_wire(key.as_wire()).ok()?);
+        let has_view = view.is_some();
+        Some((Self { packet, query, zone, has_view, signer }, replies))
     }
 
     /// The name of the key that signed it.

@@ -159,9 +159,11 @@ impl Server {
     }
 
     fn handle(&mut self, handed_off: HandedOff) {
-        let HandedOff { packet, source, replies } = handed_off;
-        let snapshot = self.context.snapshot.load_full();
-        let Some(request) = Request::read(packet, &snapshot, self.context.now()) else { return };
+        let (snapshot, source) = (self.context.snapshot.load_full(), handed_off.source);
+        let Some((request, replies)) = Request::read(handed_off, &snapshot, self.context.now()) else { return };
+        if !request.has_view {
+            return reply(&self.context, &request, replies, Rcode::REFUSED);
+        }
         match (request.query.opcode, request.query.record_type) {
             (Opcode::QUERY, RecordType::AXFR) => {
                 self.transfer(&snapshot, request, source, replies, TransferKind::Axfr);
