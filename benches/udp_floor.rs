@@ -73,5 +73,7 @@ fn echo_respond(
         decision: None,
         signature: None,
         hand_off: false,
+        limited: None,
+        limit: None,
     }
 }

@@ -50,6 +50,7 @@ fn snapshot() -> &'static Snapshot {
             },
             keys: Arc::default(),
             transfers: Arc::default(),
+            limits: Default::default(),
         };
         Snapshot::new(1, &[Arc::new(zone)], Tables::empty(SEED), Arc::new(settings), SEED)
     })

@@ -43,6 +43,7 @@ fn snapshot() -> Snapshot {
         },
         keys: Default::default(),
         transfers: Default::default(),
+        limits: Default::default(),
     };
     Snapshot::new(1, &[Arc::new(zone.finish())], Tables::empty(1), Arc::new(settings), 1)
 }
@@ -253,6 +254,8 @@ fn outcome(length: usize) -> Outcome {
         decision: None,
         signature: None,
         hand_off: false,
+        limited: None,
+        limit: None,
     }
 }
 

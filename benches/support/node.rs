@@ -43,6 +43,7 @@ pub fn snapshot(zone: Zone) -> Snapshot {
         },
         keys: Default::default(),
         transfers: Default::default(),
+        limits: Default::default(),
     };
     Snapshot::new(1, &[Arc::new(zone)], fairlead::wideip::Tables::empty(SEED), Arc::new(settings), SEED)
 }

@@ -3,23 +3,23 @@
 use super::snapshot::Snapshot;
 use super::view::View;
 use super::worker::Room;
+use crate::metrics::Limit;
 use crate::wire::{Full, Owner, RecordType, Reply, Section};
 use crate::zone::Rrset;
 
-/// The most names of one RRset that addresses are added for (BIND adds none beyond 13).
-const NAMES_MAX: usize = 13;
-
-/// Adds the addresses of the names in `rrset` as far as they fit and are ours.
-pub(super) fn add(reply: &mut Reply<'_>, of: (&Snapshot, &View), room: &mut Room, rrset: Rrset<'_>) {
-    let Some(before) = octets_before_name(rrset.record_type) else { return };
-    for rdata in rrset.rdatas().take(NAMES_MAX) {
+/// Adds the addresses of the names in `rrset` as far as they fit and are ours; tells when there are more names than may be.
+pub(super) fn add(reply: &mut Reply<'_>, of: (&Snapshot, &View), room: &mut Room, rrset: Rrset<'_>) -> Option<Limit> {
+    let before = octets_before_name(rrset.record_type)?;
+    let names_max = of.0.settings.limits.additional_names;
+    for rdata in rrset.rdatas().take(names_max) {
         let mark = reply.mark();
         if addresses(reply, of, room, rdata.get(before..).unwrap_or(&[])).is_err() {
             // What does not fit is left out; nobody depends on it.
             reply.rewind(mark);
-            return;
+            break;
         }
     }
+    (usize::from(rrset.count) > names_max).then_some(Limit::AdditionalNames)
 }
 
 /// Adds the addresses of a cut's name servers. Those below the cut cannot be found without it, so they must fit

@@ -1,6 +1,5 @@
 //! Our own names in class CHAOS (RFC 4892): refused unless configured.
 
-use super::outcome::AnswerSource;
 use super::resolve::Resolution;
 use super::settings::Chaos;
 use super::worker::Room;
@@ -20,8 +19,7 @@ pub(super) fn answer(
         _ => None,
     };
     let wanted = matches!(query.record_type, RecordType::TXT | RecordType::ANY);
-    let refused =
-        Resolution { rcode: Rcode::REFUSED, source: AnswerSource::None, authoritative: false, scope: 0, silent: false };
+    let refused = Resolution::refused(Rcode::REFUSED);
     let Some(text) = text.filter(|_| wanted) else { return Ok(refused) };
     let mut rdata = [0; 256];
     let length = text.len().min(255);

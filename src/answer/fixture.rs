@@ -22,6 +22,7 @@ pub(super) fn settings(unmatched: Unmatched) -> Settings {
         },
         keys: Default::default(),
         transfers: Default::default(),
+        limits: Default::default(),
     }
 }
 

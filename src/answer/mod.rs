@@ -7,11 +7,16 @@
 
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::as_conversions))]
 
+mod access;
 mod additional;
 mod chaos;
 #[cfg(test)]
 mod fixture;
+mod limits;
 mod outcome;
+mod rate_limit;
+mod rate_response;
+mod rate_table;
 mod request;
 mod resolve;
 mod respond;
@@ -23,7 +28,10 @@ mod transfers;
 mod view;
 mod worker;
 
+pub use access::{Denied, Queriers, QueryAccess};
+pub use limits::{ADDITIONAL_NAMES_DEFAULT, CHAIN_DEFAULT, CHAIN_MAX, Limits};
 pub use outcome::{AnswerSource, Outcome, SignatureOutcome, Transport};
+pub use rate_limit::{Limited, RateLimit, RateMode};
 pub use respond::respond;
 pub use selector::{Criteria, Origin, Selector, VIEWS_MAX};
 pub use settings::{Chaos, Settings, SyntheticZone, Unmatched};

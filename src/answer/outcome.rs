@@ -1,5 +1,7 @@
 //! What became of a packet, as listeners count it.
 
+use super::rate_limit::Limited;
+use crate::metrics::Limit;
 use crate::wideip::Decision;
 use crate::wire::{Rcode, RecordType, Silence};
 
@@ -62,6 +64,10 @@ pub struct Outcome {
     /// Whether somebody else is to answer: a transfer or notification, which this path has no time for. The reply in the
     /// output buffer is for listeners that have nobody to hand it to.
     pub hand_off: bool,
+    /// What became of the reply when it was over its client's rate.
+    pub limited: Option<Limited>,
+    /// A limit that the query reached.
+    pub limit: Option<Limit>,
 }
 
 impl Outcome {
@@ -76,6 +82,8 @@ impl Outcome {
             decision: None,
             signature: None,
             hand_off: false,
+            limited: None,
+            limit: None,
         }
     }
 }

@@ -3,18 +3,16 @@
 use std::net::IpAddr;
 
 use super::additional;
+use super::limits::CHAIN_MAX;
 use super::outcome::AnswerSource;
 use super::settings::Unmatched;
 use super::snapshot::Snapshot;
 use super::view::View;
 use super::worker::Room;
+use crate::metrics::Limit;
 use crate::wideip::{Answer, Client, Decision, Memory, Owner as Steered};
 use crate::wire::{Class, Full, HEADER_LENGTH, NameKey, Owner, Query, Rcode, RecordType, Reply, Section};
 use crate::zone::{Lookup, Rrset, Zone};
-
-/// The most CNAMEs and DNAMEs followed inside our data; the resolver goes on from what it has then. BIND follows 11,
-/// NSD 18, Knot 5.
-const CHAIN_MAX: usize = 8;
 
 /// How the answer ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +24,10 @@ pub(super) struct Resolution {
     pub(super) scope: u8,
     /// Whether no reply is sent.
     pub(super) silent: bool,
+    /// The hash of the name that the response counts for where rates are limited.
+    pub(super) account: u64,
+    /// A limit that was reached on the way.
+    pub(super) limit: Option<Limit>,
 }
 
 /// One query being answered.
@@ -84,6 +86,8 @@ impl<'s> Resolver<'s, '_> {
             authoritative: self.query.class == Class::IN,
             scope: 0,
             silent: false,
+            account: self.question.hash(0),
+            limit: None,
         };
         let first = Current { key: self.question, owner: Owner::QUESTION, is_first: true };
         match self.step(reply, first, resolution).map_err(|Full| resolution)? {
@@ -101,7 +105,7 @@ impl<'s> Resolver<'s, '_> {
         mut at: u16,
     ) -> Result<Resolution, Resolution> {
         let mut seen = [self.question.hash(0); CHAIN_MAX + 1];
-        for slot in 1..=CHAIN_MAX {
+        for slot in 1..=self.snapshot.settings.limits.chain.min(CHAIN_MAX) {
             alias.fill(&self.room.target, self.snapshot.seed);
             // A chain that comes back to a name it has been at never ends.
             if seen.iter().take(slot).any(|other| *other == alias.hash(0)) {
@@ -116,12 +120,17 @@ impl<'s> Resolver<'s, '_> {
                 Step::Follow(so_far, next) => (resolution, at) = (so_far, next),
             }
         }
-        Ok(resolution)
+        Ok(Resolution { limit: Some(Limit::Chain), ..resolution })
     }
 
     /// Answers from what owns the name: a wide IP of the type, else the zone, else nobody.
     fn step(&mut self, reply: &mut Reply<'_>, current: Current<'_>, resolution: Resolution) -> Result<Step, Full> {
         let snapshot: &'s Snapshot = self.snapshot;
+        if let Some(denied) = self.view.denies(current.key, self.source) {
+            // An alias that led here stands: it is in a zone that the client may ask for.
+            let alias = Resolution { limit: Some(Limit::QueryAccess), ..resolution };
+            return Ok(Step::End(if current.is_first { Resolution::denied(denied) } else { alias }));
+        }
         let owner = snapshot.wide_ips.find_in(self.view.id, current.key);
         let step = match owner {
             Some(owner) => self.ask_wide_ip(reply, current, owner, resolution)?,
@@ -248,8 +257,8 @@ impl<'s> Resolver<'s, '_> {
         match zone.lookup(current.key, self.query.record_type) {
             Lookup::Hit(rrset) => {
                 self.write(reply, Section::Answer, current.owner, rrset, rrset.ttl)?;
-                additional::add(reply, (self.snapshot, self.view), self.room, rrset);
-                Ok(Step::End(resolution))
+                let limit = additional::add(reply, (self.snapshot, self.view), self.room, rrset).or(resolution.limit);
+                Ok(Step::End(Resolution { limit, ..resolution }))
             }
             Lookup::Cname(rrset) => {
                 let at = self.write(reply, Section::Answer, current.owner, rrset, rrset.ttl)?;
@@ -260,6 +269,7 @@ impl<'s> Resolver<'s, '_> {
             Lookup::Delegation { label, name_servers } => {
                 // RFC 1034 §4.3.2 step 3b: a referral is no authoritative answer; a chain before it was.
                 resolution.authoritative &= !current.is_first;
+                resolution.account = current.key.hash(label);
                 let owner = current.suffix(label);
                 self.write(reply, Section::Authority, owner, name_servers, name_servers.ttl)?;
                 additional::glue(
@@ -292,6 +302,7 @@ impl<'s> Resolver<'s, '_> {
         ttl_max: u32,
         resolution: Resolution,
     ) -> Result<Step, Full> {
+        let resolution = Resolution { account: current.key.hash(apex), ..resolution };
         if let Some(soa) = zone.rrset_at(current.key, apex, RecordType::SOA) {
             let ttl = zone.soa().negative_ttl().min(ttl_max);
             self.write(reply, Section::Authority, current.suffix(apex), soa, ttl)?;
@@ -335,6 +346,7 @@ impl<'s> Resolver<'s, '_> {
 
     /// Answers for a name under no zone and no wide IP.
     fn unmatched(&mut self, reply: &mut Reply<'_>, resolution: Resolution) -> Result<Step, Full> {
+        let resolution = Resolution { account: 0, ..resolution };
         let resolution = match self.snapshot.settings.unmatched {
             Unmatched::Drop => Resolution { silent: true, ..resolution },
             Unmatched::Refused => Resolution { rcode: Rcode::REFUSED, authoritative: false, ..resolution },

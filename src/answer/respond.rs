@@ -1,16 +1,20 @@
 //! The one entry: a packet in, a reply out.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
+use super::access::Denied;
 use super::chaos;
-use super::outcome::{AnswerSource, Outcome, Transport};
+use super::outcome::{AnswerSource, Outcome, SignatureOutcome, Transport};
+use super::rate_limit::Limited;
+use super::rate_response::Response;
 use super::request::Request;
 use super::resolve::{Resolution, Resolver};
 use super::selector::Origin;
 use super::snapshot::Snapshot;
 use super::worker::Worker;
+use crate::metrics::{Limit, RateAction};
 use crate::wideip::Decision;
-use crate::wire::{Class, Ending, HEADER_LENGTH, Query, Rcode, Reply, Silence};
+use crate::wire::{Class, Ending, HEADER_LENGTH, Query, Rcode, Reply, Section, Silence};
 
 /// Answers one packet into `out`, which should take 65,535 octets for TCP and at least 1,232 for UDP.
 ///
@@ -30,7 +34,7 @@ pub fn respond(
         Ok(request) => request,
         Err(silence) => return Outcome::silent(Some(silence)),
     };
-    let answer = write(snapshot, worker, packet, source.ip(), &request, out);
+    let answer = write(snapshot, worker, packet, source, &request, out);
     let asked = request.query.question_end > HEADER_LENGTH;
     Outcome {
         rcode: answer.resolution.rcode,
@@ -41,6 +45,8 @@ pub fn respond(
         decision: answer.decision,
         signature: request.signature.outcome(),
         hand_off: request.hand_off,
+        limited: answer.limited,
+        limit: answer.resolution.limit,
         length: sign(request, answer.length, worker.unix_seconds, out),
     }
 }
@@ -53,6 +59,8 @@ struct Written {
     truncated: bool,
     /// The last decision of a wide IP.
     decision: Option<Decision>,
+    /// What became of it when it was over its client's rate.
+    limited: Option<Limited>,
 }
 
 /// Writes the reply up to its signature.
@@ -61,25 +69,31 @@ fn write(
     snapshot: &Snapshot,
     worker: &mut Worker,
     packet: &[u8],
-    source: IpAddr,
+    source: SocketAddr,
     request: &Request<'_>,
     out: &mut [u8],
 ) -> Written {
     let query = &request.query;
-    let Worker { question, alias, suffixes, memory, room, listener, .. } = worker;
+    let Worker { question, alias, suffixes, memory, room, listener, limiter, .. } = worker;
     let nsid = snapshot.settings.chaos.id.as_ref().map(String::as_bytes);
     let limit = request.limit.saturating_sub(request.signature.octets());
     let mut reply = Reply::start(out, limit, packet, query, question, suffixes, nsid.map_or(0, <[u8]>::len));
     let start = reply.mark();
     let mut decision = None;
     // The key counts once its signature was found good: who cannot sign sees what anybody sees, or nothing.
-    let origin = Origin { client: source, listener: *listener, key: request.signature.key() };
+    let origin = Origin { client: source.ip(), listener: *listener, key: request.signature.key() };
+    let mut view = None;
     let resolved = match request.refused {
         Some(rcode) => Ok(Resolution::refused(rcode)),
-        None if query.class == Class::CH => chaos::answer(&mut reply, question, query, &snapshot.settings.chaos, room),
+        None if query.class == Class::CH => match snapshot.first.denies(question, source.ip()) {
+            Some(denied) => Ok(Resolution::denied(denied)),
+            None => chaos::answer(&mut reply, question, query, &snapshot.settings.chaos, room),
+        },
         None => match snapshot.select(&origin) {
             None => Ok(Resolution::refused(Rcode::REFUSED)),
-            Some(view) => {
+            Some(selected) => {
+                view = Some(selected);
+                let (view, source) = (selected, source.ip());
                 let mut resolver = Resolver { snapshot, view, query, question, source, memory, room, decision: None };
                 let resolved = resolver.resolve(&mut reply, alias);
                 decision = resolver.decision;
@@ -87,14 +101,25 @@ fn write(
             }
         },
     };
-    let truncated = resolved.is_err();
+    let mut truncated = resolved.is_err();
+    let mut resolution = resolved.unwrap_or_else(|cut| cut);
+    let mut limited = None;
+    // None for streams, whose clients have shown that their addresses are their own.
+    if let Some(limiter) = limiter
+        && !(resolution.silent || request.hand_off)
+    {
+        let is_proven = request.signature.outcome() == Some(SignatureOutcome::Good);
+        let has_answer = truncated || reply.count(Section::Answer) > 0;
+        let response = Response { question, record_type: query.record_type, source, has_answer, is_proven };
+        limited = limiter.limit(view, &response, &mut resolution);
+        truncated |= limited.is_some_and(|limited| limited.action == RateAction::Truncated);
+    }
     // A reply that does not fit says so and nothing else (RFC 2181 §9): no RRset is sent in part.
-    let resolution = resolved.unwrap_or_else(|cut| {
+    if truncated {
         reply.rewind(start);
-        cut
-    });
+    }
     let length = if resolution.silent { 0 } else { finish(reply, query, &resolution, truncated, nsid) };
-    Written { length, resolution, truncated, decision }
+    Written { length, resolution, truncated, decision, limited }
 }
 
 /// Writes OPT and the header; the octets of the reply.
@@ -121,8 +146,22 @@ fn sign(request: Request<'_>, length: usize, unix_seconds: u64, out: &mut [u8]) 
 }
 
 impl Resolution {
-    const fn refused(rcode: Rcode) -> Self {
-        Self { rcode, source: AnswerSource::None, authoritative: false, scope: 0, silent: false }
+    /// For a client that may not ask.
+    pub(super) const fn denied(denied: Denied) -> Self {
+        let silent = matches!(denied, Denied::Dropped);
+        Self { silent, limit: Some(Limit::QueryAccess), ..Self::refused(Rcode::REFUSED) }
+    }
+
+    pub(super) const fn refused(rcode: Rcode) -> Self {
+        Self {
+            rcode,
+            source: AnswerSource::None,
+            authoritative: false,
+            scope: 0,
+            silent: false,
+            account: 0,
+            limit: None,
+        }
     }
 }
 

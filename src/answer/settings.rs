@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::limits::Limits;
 use super::transfers::Transfers;
 use crate::wire::{Keys, Name};
 
@@ -18,6 +19,8 @@ pub struct Settings {
     pub keys: Arc<Keys>,
     /// Who may have which zone.
     pub transfers: Arc<Transfers>,
+    /// What one answer may take, and who gets how many.
+    pub limits: Limits,
 }
 
 /// What becomes of a name under no zone and no wide IP.

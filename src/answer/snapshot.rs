@@ -50,6 +50,7 @@ impl Snapshot {
     ) -> Self {
         for (view, id) in views.iter_mut().zip((0..).map(ViewId)) {
             view.id = id;
+            view.restrict(&settings.limits.access, seed);
         }
         let others = views.split_off(views.len().min(1)).into();
         let first = views.pop().unwrap_or_else(|| View::new(ViewName::default(), &[], seed));

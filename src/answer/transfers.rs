@@ -93,7 +93,8 @@ impl Access {
     }
 }
 
-fn contains(prefix: Prefix, address: IpAddr) -> bool {
+/// Whether the address lies in the prefix; of another family than the prefix it never does.
+pub(super) fn contains(prefix: Prefix, address: IpAddr) -> bool {
     let (same_family, differing, bits) = match (prefix.address, address) {
         (IpAddr::V4(a), IpAddr::V4(b)) => (true, u128::from(a.to_bits() ^ b.to_bits()), 32),
         (IpAddr::V6(a), IpAddr::V6(b)) => (true, a.to_bits() ^ b.to_bits(), 128),

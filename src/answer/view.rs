@@ -1,7 +1,9 @@
 //! A view: the zones that one kind of clients is served, beside the wide IPs of the same view.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::access::{AccessTable, Denied, Queriers};
 use crate::wideip::ViewId;
 use crate::wire::NameKey;
 use crate::zone::{ViewName, Zone, ZoneId, ZoneMap};
@@ -13,6 +15,8 @@ pub struct View {
     /// Its number among the views of the snapshot and of the wide IPs' model.
     pub(super) id: ViewId,
     pub(super) zones: ZoneMap,
+    /// Who may ask; none when everybody may.
+    access: Option<Arc<AccessTable>>,
 }
 
 impl View {
@@ -23,12 +27,23 @@ impl View {
 
     /// As [`Self::new`], of zones that are in a map already.
     pub fn with_map(name: ViewName, zones: ZoneMap) -> Self {
-        Self { name, id: ViewId::default(), zones }
+        Self { name, id: ViewId::default(), zones, access: None }
     }
 
     /// The same view with other zones.
     pub(super) fn with_zones(self, zones: ZoneMap) -> Self {
         Self { zones, ..self }
+    }
+
+    /// Takes note of who may ask for its names, which are hashed under `seed`.
+    pub(super) fn restrict(&mut self, queriers: &Queriers, seed: u64) {
+        self.access = AccessTable::new(queriers, &self.name, seed).map(Arc::new);
+    }
+
+    /// What the client at `source` gets in the place of an answer for the name in `key`; none when it may ask.
+    #[inline]
+    pub(super) fn denies(&self, key: &NameKey, source: IpAddr) -> Option<Denied> {
+        self.access.as_ref().and_then(|access| access.denies(&self.zones, key, source))
     }
 
     /// Its name.

@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 
+use super::rate_limit::Limiter;
+use super::snapshot::Snapshot;
+use crate::status::Moment;
 use crate::wideip::Memory;
 use crate::wire::{MAX_NAME_LENGTH, NameKey, Suffixes};
 
@@ -15,6 +18,9 @@ pub struct Worker {
     /// Cursors and random source of decisions.
     pub(super) memory: Memory,
     pub(super) room: Room,
+    /// Counts responses per client network; none when they are not limited.
+    pub(super) limiter: Option<Box<Limiter>>,
+    seed: u64,
     /// The wall clock, in seconds since 1970, for signatures.
     pub(super) unix_seconds: u64,
     /// The listener that queries come to, as configured; views may go by it.
@@ -39,6 +45,8 @@ impl Worker {
             alias: NameKey::root(0),
             suffixes: Suffixes::new(),
             memory: Memory::new(seed),
+            limiter: None,
+            seed,
             unix_seconds: 0,
             listener: None,
             room: Room { target: [0; MAX_NAME_LENGTH], scratch: NameKey::root(0), additional: NameKey::root(0) },
@@ -54,5 +62,18 @@ impl Worker {
     /// it is told, all of them are too far off.
     pub const fn tell_time(&mut self, unix_seconds: u64) {
         self.unix_seconds = unix_seconds;
+    }
+
+    /// Makes ready to limit the rate of responses as `snapshot` says, at the time `now`; once per batch of datagrams, and
+    /// never for streams, which are not limited. Allocates when the settings are others than before, and only then.
+    pub fn limit_rate(&mut self, snapshot: &Snapshot, now: Moment) {
+        let rate = snapshot.settings.limits.rate.as_ref();
+        let Some(rate) = rate else {
+            self.limiter = None;
+            return;
+        };
+        let known = self.limiter.take().filter(|limiter| limiter.follows(rate));
+        let limiter = self.limiter.insert(known.unwrap_or_else(|| Box::new(Limiter::new(rate, self.seed))));
+        limiter.tell_time(now.as_millis());
     }
 }

@@ -114,6 +114,7 @@ impl Prepared {
                 synthetic_zone,
                 keys: Arc::clone(&config.keys),
                 transfers: Arc::clone(&config.transfers),
+                limits: config.answers.clone(),
             }),
             topology: Arc::new(topology),
             peers: config.mesh.as_ref().map(|mesh| mesh.peers.clone()).unwrap_or_default(),

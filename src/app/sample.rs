@@ -98,6 +98,7 @@ pub(super) fn prepared(model: Model) -> Prepared {
         synthetic_zone,
         keys: Default::default(),
         transfers: Default::default(),
+        limits: Default::default(),
     };
     Prepared {
         node: "ns1".into(),

@@ -3,8 +3,9 @@
 //! Nothing is checked here beyond the form of single values; names are resolved and ranges checked in `resolve`.
 
 pub(crate) use super::file_agent::{Agent, Haproxy, StaticSource};
+pub(crate) use super::file_limits::{Limits, RateLimit, RateMode, TcpLimits};
 pub(crate) use super::file_monitor::{Method, Monitor, MonitorType};
-pub(crate) use super::file_node::{Admin, Node, Soa, TcpLimits, Unmatched, Zone, ZoneSettings};
+pub(crate) use super::file_node::{Admin, DeniedQuery, Node, Soa, Unmatched, Zone, ZoneSettings};
 pub(crate) use super::file_steering::{
     Datacenter, Discovery, Member, OnUnknown, Pool, PoolMethod, PoolReference, PoolType, Server, VirtualServer,
     WhenAllDown, WideIp, WideIpMethod,

@@ -9,11 +9,12 @@ use serde::Deserialize;
 
 use super::collections::{List, Named, OneOrMore};
 use super::values::{Seconds, Written};
+use crate::topology::Prefix;
 use crate::wire::Name;
 
 use super::file::{
-    Condition, Datacenter, Key, Monitor, Pool, Primary, Record, Server, TopologyMatch, Transfer, TransferWideIps, View,
-    WideIp,
+    Condition, Datacenter, Key, Limits, Monitor, Pool, Primary, Record, Server, TopologyMatch, Transfer,
+    TransferWideIps, View, WideIp,
 };
 
 /// The configuration of a Fairlead DNS node (`fairlead serve`).
@@ -81,8 +82,26 @@ pub(crate) struct Node {
     pub(crate) ready_timeout: Option<Written<Duration>>,
     /// Whether changed files are loaded by themselves. Default: false.
     pub(crate) watch: Option<bool>,
-    /// Limits on what clients may take.
+    /// Who may ask: addresses and prefixes. Zones may have lists of their own. Default: everybody.
+    #[serde(default)]
+    pub(crate) allow_query: Option<List<Written<Prefix>>>,
+    /// Who may not ask, whatever `allow_query` says. Default: nobody.
+    #[serde(default)]
+    pub(crate) deny_query: Option<List<Written<Prefix>>>,
+    /// What a client gets that may not ask. Default: refused.
+    pub(crate) denied_query: Option<DeniedQuery>,
+    /// Limits on what clients and other servers may take.
     pub(crate) limits: Option<Limits>,
+}
+
+/// What a client gets that may not ask.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DeniedQuery {
+    /// REFUSED.
+    Refused,
+    /// No reply.
+    Drop,
 }
 
 /// Addresses and a port that are served.
@@ -154,6 +173,14 @@ pub(crate) struct Zone {
     /// What becomes of wide IPs when the zone is transferred: `omit` sends the records as they stand, `members` puts the
     /// addresses of all enabled members in their place. Default: omit.
     pub(crate) transfer_wide_ips: Option<TransferWideIps>,
+    /// Who may ask for names of this zone, in the place of the node's lists. Default: whom the node lets ask.
+    #[serde(default)]
+    pub(crate) allow_query: Option<List<Written<Prefix>>>,
+    /// Who may not ask for names of this zone, in the place of the node's lists.
+    #[serde(default)]
+    pub(crate) deny_query: Option<List<Written<Prefix>>>,
+    /// What a client gets that may not ask for names of this zone. Default: refused.
+    pub(crate) denied_query: Option<DeniedQuery>,
 }
 
 /// What a zone file in YAML says of itself, under the key `$zone`.
@@ -232,36 +259,4 @@ pub(crate) struct Ageing {
     pub(crate) fresh: Option<Written<Duration>>,
     /// Up to this age availability is kept; after it the verdict has expired. Default: ten report intervals.
     pub(crate) stale: Option<Written<Duration>>,
-}
-
-/// Limits on what clients may take.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Limits {
-    /// UDP worker threads per address. Default: one for each processor.
-    pub(crate) udp_workers: Option<usize>,
-    /// The limits of TCP.
-    pub(crate) tcp: Option<TcpLimits>,
-}
-
-/// The limits of TCP.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TcpLimits {
-    /// Connections open at once. Default: 8192.
-    pub(crate) connections: Option<usize>,
-    /// Connections open at once from one client address. Default: 64.
-    pub(crate) connections_per_client: Option<usize>,
-    /// How long a connection may stay without a query. Default: 10s.
-    pub(crate) idle: Option<Written<Duration>>,
-    /// How long the first query may take from accept. Default: 3s.
-    pub(crate) first_message: Option<Written<Duration>>,
-    /// How long a message may take from its first octet. Default: 1s.
-    pub(crate) message: Option<Written<Duration>>,
-    /// How long a connection may live. Default: 10m.
-    pub(crate) lifetime: Option<Written<Duration>>,
-    /// Queries that wait for their replies to be written, per connection. Default: 32.
-    pub(crate) pipelined: Option<usize>,
-    /// How long a write may stall before the connection is reset. Default: 5s.
-    pub(crate) write_stall: Option<Written<Duration>>,
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::answer;
+
 use super::issues::Issues;
 use super::node::Place;
 use super::values::show_duration;
@@ -137,6 +139,44 @@ pub(crate) const TCP_PIPELINED: Limit<usize> =
 pub(crate) const TCP_WRITE_STALL: Limit<Duration> =
     Limit { default: seconds(5), min: millis(100), max: seconds(60), reason: "a client that does not read must go" };
 
+/// CNAMEs and DNAMEs followed for one question.
+pub(crate) const CHAIN: Limit<usize> = Limit {
+    default: answer::CHAIN_DEFAULT,
+    min: 1,
+    max: answer::CHAIN_MAX,
+    reason: "a chain must end, and resolvers follow few",
+};
+/// Names of one answer whose addresses are added.
+pub(crate) const ADDITIONAL_NAMES: Limit<usize> =
+    Limit { default: answer::ADDITIONAL_NAMES_DEFAULT, min: 0, max: 500, reason: "an RRset has no more records" };
+/// Answers per second to one client network, per name and type.
+pub(crate) const RATE_ANSWERS: Limit<u32> = rate(200);
+/// Answers per second without records, per zone.
+pub(crate) const RATE_NO_DATA: Limit<u32> = rate(200);
+/// Answers per second for names that do not exist, per zone.
+pub(crate) const RATE_NXDOMAINS: Limit<u32> = rate(100);
+/// Referrals per second, per delegated name.
+pub(crate) const RATE_REFERRALS: Limit<u32> = rate(200);
+/// Errors per second.
+pub(crate) const RATE_ERRORS: Limit<u32> = rate(100);
+/// Responses of every kind per second.
+pub(crate) const RATE_ALL: Limit<u32> = rate(1000);
+/// How long responses over the rate count.
+pub(crate) const RATE_WINDOW: Limit<Duration> =
+    Limit { default: seconds(15), min: seconds(1), max: seconds(3600), reason: "a client must be let in again" };
+/// Every how many responses over the rate one is sent truncated.
+pub(crate) const RATE_SLIP: Limit<u32> =
+    Limit { default: 2, min: 0, max: 100, reason: "real clients wait for a truncated reply" };
+/// The bits of an IPv4 address that make a client network.
+pub(crate) const RATE_IPV4_PREFIX: Limit<u8> =
+    Limit { default: 24, min: 8, max: 32, reason: "fewer bits take the whole network for one client" };
+/// The bits of an IPv6 address that make a client network.
+pub(crate) const RATE_IPV6_PREFIX: Limit<u8> =
+    Limit { default: 56, min: 16, max: 128, reason: "fewer bits take the whole network for one client" };
+/// Entries of each worker's table of client networks.
+pub(crate) const RATE_ENTRIES: Limit<usize> =
+    Limit { default: 65_536, min: 1024, max: 1 << 26, reason: "each takes 8 octets for each UDP worker" };
+
 /// How often an agent sends measurements.
 pub(crate) const REPORT_INTERVAL: Limit<Duration> =
     Limit { default: seconds(5), min: millis(100), max: seconds(3600), reason: "verdicts age by it" };
@@ -202,6 +242,10 @@ pub(crate) const SOA_EXPIRE: Limit<u32> = ttl(604_800);
 pub(crate) const SOA_MINIMUM: Limit<u32> = ttl(300);
 /// The TTL of records that give none, in seconds; octoDNS's default.
 pub(crate) const ZONE_TTL: Limit<u32> = ttl(3600);
+
+const fn rate(default: u32) -> Limit<u32> {
+    Limit { default, min: 0, max: 100_000, reason: "0 is no limit, and more is none either" }
+}
 
 const fn ttl(default: u32) -> Limit<u32> {
     Limit { default, min: 0, max: 2_147_483_647, reason: "a TTL has 31 bits (RFC 2181 §8)" }

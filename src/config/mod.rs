@@ -6,10 +6,12 @@
 //! - A default is written once, in `limits`.
 
 mod agents;
+mod answers;
 mod collections;
 mod decode;
 mod file;
 mod file_agent;
+mod file_limits;
 mod file_monitor;
 mod file_node;
 mod file_steering;
@@ -51,7 +53,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::answer::Transfers;
+use crate::answer::{self, Transfers};
 pub use crate::answer::{Chaos, SyntheticZone, Unmatched};
 use crate::monitor::Monitor;
 use crate::wideip::{Ageing, Model, VirtualServerId};
@@ -81,6 +83,8 @@ pub struct Config {
     pub synthetic_zone: SyntheticZone,
     /// The answers in class CHAOS.
     pub chaos: Chaos,
+    /// Who may ask, and what one answer may take.
+    pub answers: answer::Limits,
     /// The TSIG keys.
     pub keys: Arc<Keys>,
     /// Who may have which zone by transfer, and where secondary zones come from.

@@ -22,7 +22,8 @@ use super::steering::Steering;
 use super::topology;
 use super::values::Written;
 use super::{
-    Chaos, Config, GeoDatabases, LISTEN_DEFAULT, SyntheticZone, Unmatched, keys, transfers, views, wide_ips, zones,
+    Chaos, Config, GeoDatabases, LISTEN_DEFAULT, SyntheticZone, Unmatched, answers, keys, transfers, views, wide_ips,
+    zones,
 };
 
 /// Checks everything below `root`; what is wrong goes to the reader's issues, and a value is made all the same.
@@ -46,9 +47,11 @@ pub(crate) fn resolve(written: &file::Node, root: &Place<'_>, reader: &Reader<'_
     let Steering { model, monitors, .. } = steering;
     let state = folder(written.state.as_deref(), &root.field("state"), reader);
     let interval = report_interval(written, root, issues);
+    let listeners = listeners(written, root, issues);
+    let answers = answers::resolve(written, root, &views, listeners.udp_workers, issues);
     Config {
         node: written.node.as_str().into(),
-        listeners: listeners(written, root, issues),
+        listeners,
         admin: admin(written.admin.as_ref(), Some(limits::ADMIN_ADDRESS)),
         control: match &written.control {
             Some(path) => reader.sources.resolve(root.field("control").position(), path),
@@ -66,6 +69,7 @@ pub(crate) fn resolve(written: &file::Node, root: &Place<'_>, reader: &Reader<'_
             .chaos
             .as_ref()
             .map_or_else(Chaos::default, |chaos| Chaos { version: chaos.version.clone(), id: chaos.id.clone() }),
+        answers,
         transfers: Arc::new(transfers::resolve(&views, &keys, issues)),
         views: zones::resolve(views, reader, seed),
         keys: Arc::new(keys),

@@ -202,6 +202,7 @@ impl<'a, F: Family> Loop<'a, F> {
         let received = recvmmsg(self.socket.as_raw_fd(), headers, slices.iter_mut(), flags, None)?;
         self.responder.tell_time();
         let (snapshot, now) = (self.responder.snapshot(), self.responder.now());
+        self.responder.limit_rate(&snapshot, now);
         let mut start = 0;
         for message in received {
             let Some(client) = message.address else { continue };

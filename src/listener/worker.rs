@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
-use tracing::error;
+use tracing::{error, warn};
 
 use tokio::sync::mpsc;
 
 use super::handoff::{HandedOff, Replies};
-use crate::answer::{AnswerSource, Outcome, SignatureOutcome, Snapshot, Transport, Worker};
+use crate::answer::{AnswerSource, Limited, Outcome, SignatureOutcome, Snapshot, Transport, Worker};
 use crate::metrics::{
-    Answered, DecisionCounters, DropReason, Limit, Metrics, Protocol, QueryCounters, Signature, Site, Source,
+    Answered, DecisionCounters, DropReason, Limit, Metrics, Protocol, QueryCounters, RateAction, Signature, Site,
+    Source,
 };
 use crate::status::Moment;
 use crate::wire::{Rcode, Silence};
@@ -64,10 +65,15 @@ pub(super) struct Responder {
     listener: SocketAddr,
     /// When the last panic was logged, so that a packet sent in a loop does not fill the log.
     logged: Option<Moment>,
+    /// When a response over its rate was logged last, and how many there were since.
+    rate_logged: Option<Moment>,
+    limited_since_log: u64,
 }
 
 /// How often a panic is logged with its packet, at most.
 const PANIC_LOG_INTERVAL_MS: u64 = 1000;
+/// How often responses over their rate are logged, at most, by each worker.
+const RATE_LOG_INTERVAL_MS: u64 = 30_000;
 /// The header of a message (RFC 1035 §4.1.1).
 const HEADER: usize = 12;
 
@@ -88,6 +94,8 @@ impl Responder {
             transport,
             listener,
             logged: None,
+            rate_logged: None,
+            limited_since_log: 0,
         }
     }
 
@@ -124,14 +132,14 @@ impl Responder {
     ) -> Reply {
         // The worker may be left half-changed by a panic, so it is made anew then. What leaves the guard is small: a
         // whole outcome would be copied again while it is still on its way to memory.
-        match catch_unwind(AssertUnwindSafe(|| self.answer(snapshot, packet, source, out))) {
+        match catch_unwind(AssertUnwindSafe(|| self.answer(snapshot, packet, source, now, out))) {
             Ok(reply) => reply,
             Err(_) => self.panicked(packet, source, now, out),
         }
     }
 
     #[inline]
-    fn answer(&mut self, snapshot: &Snapshot, packet: &[u8], source: SocketAddr, out: &mut [u8]) -> Reply {
+    fn answer(&mut self, snapshot: &Snapshot, packet: &[u8], source: SocketAddr, now: Moment, out: &mut [u8]) -> Reply {
         let outcome = (self.service.respond)(snapshot, &mut self.worker, packet, source, self.transport, out);
         if let Some(decision) = &outcome.decision {
             self.decisions.follow(snapshot.decisions());
@@ -140,10 +148,20 @@ impl Responder {
         if let Some(signature) = outcome.signature {
             self.service.metrics.signed_query(counted(signature));
         }
+        if let Some(limit) = outcome.limit {
+            self.counters.limit_hit(limit);
+        }
+        if let Some(limited) = outcome.limited {
+            self.limited(limited, source, now);
+        }
         if outcome.hand_off && self.service.hand_off.is_some() {
             return Reply::HandOff;
         }
         if outcome.length == 0 {
+            if outcome.limit == Some(Limit::RateLimit) {
+                self.dropped(DropReason::RateLimit);
+                return Reply::Silence;
+            }
             return self.unanswered(outcome.silence);
         }
         self.counters.answered(answered(&outcome));
@@ -170,6 +188,26 @@ impl Responder {
     /// Counts a packet that is dropped before or after answering.
     pub(super) fn dropped(&mut self, reason: DropReason) {
         self.counters.dropped(reason, 1);
+    }
+
+    /// Counts a response over its client's rate, and says so now and then.
+    #[cold]
+    fn limited(&mut self, limited: Limited, source: SocketAddr, now: Moment) {
+        self.counters.rate_limited(limited.kind, limited.action);
+        self.limited_since_log += 1;
+        let is_due = |logged| now.since(logged).as_millis() >= u128::from(RATE_LOG_INTERVAL_MS);
+        if limited.action == RateAction::Exempt || !self.rate_logged.is_none_or(is_due) {
+            return;
+        }
+        let (client, kind, action) = (source.ip(), limited.kind.as_str(), limited.action.as_str());
+        let responses = std::mem::take(&mut self.limited_since_log);
+        self.rate_logged = Some(now);
+        warn!(%client, kind, action, responses, "responses over the rate, this client's the last; its address may be forged");
+    }
+
+    /// Makes ready for a batch of datagrams.
+    pub(super) fn limit_rate(&mut self, snapshot: &Snapshot, now: Moment) {
+        self.worker.limit_rate(snapshot, now);
     }
 
     /// Counts the reason for no reply; without a reason of the packet's own, policy says so.
@@ -199,6 +237,7 @@ impl Responder {
         }
         self.worker = (self.service.new_worker)();
         self.worker.serve(self.listener);
+        self.tell_time();
         match server_failure(packet, out) {
             Some(length) => {
                 self.counters.answered(Answered {

@@ -66,6 +66,11 @@ pub(super) const PANICS: Family =
     counter("fairlead_panics_total", &["site"], "Faults of our own that were caught; each cost one answer or task.");
 pub(super) const LIMIT_HITS: Family =
     counter("fairlead_limit_hits_total", &["limit"], "Times a limit refused, closed or dropped something.");
+pub(super) const RATE_LIMITED: Family = counter(
+    "fairlead_rate_limited_responses_total",
+    &["kind", "action"],
+    "Responses over the rate that their client may have, and what became of them.",
+);
 pub(super) const TCP_CONNECTIONS: Family =
     gauge("fairlead_tcp_connections", &["state"], "TCP connections open, by what they are doing.");
 pub(super) const TCP_CLOSED: Family =

@@ -198,15 +198,18 @@ pub enum DropReason {
     Response,
     /// Sent from port 0, where no reply can go.
     SourcePort,
-    /// The configuration says so: drop-packet, `unmatched: drop`.
+    /// The configuration says so: drop-packet, `unmatched: drop`, a denied query.
     Policy,
+    /// Over the rate of responses that its client may have.
+    RateLimit,
     /// The reply was made, and the kernel would not take it.
     Send,
 }
 
 impl DropReason {
     /// Every value, in the order of the counters.
-    pub const ALL: [Self; 5] = [Self::Runt, Self::Response, Self::SourcePort, Self::Policy, Self::Send];
+    pub const ALL: [Self; 6] =
+        [Self::Runt, Self::Response, Self::SourcePort, Self::Policy, Self::RateLimit, Self::Send];
 
     /// The label's text.
     pub const fn as_str(self) -> &'static str {
@@ -215,7 +218,75 @@ impl DropReason {
             Self::Response => "response",
             Self::SourcePort => "source_port",
             Self::Policy => "policy",
+            Self::RateLimit => "rate_limit",
             Self::Send => "send",
+        }
+    }
+}
+
+/// What kind of response counts against a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ResponseKind {
+    /// Records of the type asked for, or an alias.
+    Answer,
+    /// The name has no records of the type.
+    NoData,
+    /// The name does not exist.
+    NxDomain,
+    /// A referral to other name servers.
+    Referral,
+    /// Any other response code.
+    Error,
+}
+
+impl ResponseKind {
+    /// Every value, in the order of the counters.
+    pub const ALL: [Self; 5] = [Self::Answer, Self::NoData, Self::NxDomain, Self::Referral, Self::Error];
+
+    /// Its place in [`Self::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The label's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::NoData => "no_data",
+            Self::NxDomain => "nxdomain",
+            Self::Referral => "referral",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What became of a response over its rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RateAction {
+    /// It was not sent.
+    Dropped,
+    /// It was sent without records and with TC, so that a real client comes back over TCP.
+    Truncated,
+    /// An error, too small to be truncated, was sent all the same at the rate of truncated replies.
+    Leaked,
+    /// It was sent: limits are only logged.
+    Logged,
+    /// It was sent: the client is exempt, or proved its address by a cookie or a signature.
+    Exempt,
+}
+
+impl RateAction {
+    /// Every value, in the order of the counters.
+    pub const ALL: [Self; 5] = [Self::Dropped, Self::Truncated, Self::Leaked, Self::Logged, Self::Exempt];
+
+    /// The label's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dropped => "dropped",
+            Self::Truncated => "truncated",
+            Self::Leaked => "leaked",
+            Self::Logged => "logged",
+            Self::Exempt => "exempt",
         }
     }
 }
@@ -306,87 +377,6 @@ impl CloseReason {
             Self::Stopping => "stopping",
             Self::Refused => "refused",
             Self::Panic => "panic",
-        }
-    }
-}
-
-/// A limit that was reached; every limit has a name here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Limit {
-    /// TCP connections open at once.
-    TcpConnections,
-    /// TCP connections open at once from one client address.
-    TcpConnectionsPerClient,
-    /// Queries of one connection that wait for their replies to be written.
-    TcpPipelined,
-    /// Octets of replies that wait for one client.
-    TcpReplyBuffer,
-    /// File descriptors of the process or the system.
-    FileDescriptors,
-    /// The kernel's buffer for datagrams to send.
-    UdpSendBuffer,
-    /// Facts that wait for the publisher.
-    Facts,
-    /// Probes under way at once.
-    Probes,
-    /// The length of a mesh frame.
-    MeshFrame,
-    /// Mesh frames per second of one peer.
-    MeshFrames,
-    /// Mesh sessions open at once.
-    MeshSessions,
-    /// Virtual servers one agent may report.
-    MeshVirtualServers,
-    /// Connections to the admin address.
-    AdminConnections,
-    /// Series of one metric.
-    Series,
-    /// Queries that wait for somebody else to answer them.
-    HandedOff,
-    /// Zone transfers under way at once.
-    Transfers,
-}
-
-impl Limit {
-    /// Every value.
-    pub const ALL: [Self; 16] = [
-        Self::TcpConnections,
-        Self::TcpConnectionsPerClient,
-        Self::TcpPipelined,
-        Self::TcpReplyBuffer,
-        Self::FileDescriptors,
-        Self::UdpSendBuffer,
-        Self::Facts,
-        Self::Probes,
-        Self::MeshFrame,
-        Self::MeshFrames,
-        Self::MeshSessions,
-        Self::MeshVirtualServers,
-        Self::AdminConnections,
-        Self::Series,
-        Self::HandedOff,
-        Self::Transfers,
-    ];
-
-    /// The label's text.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::TcpConnections => "tcp_connections",
-            Self::TcpConnectionsPerClient => "tcp_connections_per_client",
-            Self::TcpPipelined => "tcp_pipelined",
-            Self::TcpReplyBuffer => "tcp_reply_buffer",
-            Self::FileDescriptors => "file_descriptors",
-            Self::UdpSendBuffer => "udp_send_buffer",
-            Self::Facts => "facts",
-            Self::Probes => "probes",
-            Self::MeshFrame => "mesh_frame",
-            Self::MeshFrames => "mesh_frames",
-            Self::MeshSessions => "mesh_sessions",
-            Self::MeshVirtualServers => "mesh_virtual_servers",
-            Self::AdminConnections => "admin_connections",
-            Self::Series => "series",
-            Self::HandedOff => "handed_off",
-            Self::Transfers => "transfers",
         }
     }
 }

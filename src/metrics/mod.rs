@@ -9,13 +9,17 @@
 mod decisions;
 mod family;
 mod labels;
+mod limit;
 mod queries;
 mod registry;
 mod scrape;
 mod transfers;
 
 pub use decisions::{DecisionCounters, DecisionLayout};
-pub use labels::{CloseReason, ConnectionState, DropReason, Limit, Protocol, Reload, Signature, Site, Source};
+pub use labels::{
+    CloseReason, ConnectionState, DropReason, Protocol, RateAction, Reload, ResponseKind, Signature, Site, Source,
+};
+pub use limit::Limit;
 pub use queries::{Answered, QueryCounters};
 pub use registry::{Metrics, Reader};
 pub use scrape::{KernelUdp, PeerTraffic, Scrape, Session};

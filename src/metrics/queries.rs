@@ -4,19 +4,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
+use prometheus::proto::{Metric, MetricFamily};
 
-use super::family::{DROPPED, QUERIES, REPLY_BYTES, TRUNCATED};
-use super::labels::{DropReason, Protocol, RCODES, Source, TYPES, rcode_class, type_class};
+use super::family::{DROPPED, LIMIT_HITS, QUERIES, RATE_LIMITED, REPLY_BYTES, TRUNCATED};
+use super::labels::{DropReason, Protocol, RCODES, RateAction, ResponseKind, Source, TYPES, rcode_class, type_class};
+use super::limit::Limit;
 use crate::wire::{Rcode, RecordType};
 
 const ANSWERS: usize = TYPES.len() * RCODES.len() * Source::ALL.len();
 const DROPS: usize = DropReason::ALL.len();
-/// Where the drop counters start, after the answers; then two single counters.
+/// Where the drop counters start, after the answers; then two single counters, limits and rates.
 const DROPS_AT: usize = ANSWERS;
 const BYTES_AT: usize = DROPS_AT + DROPS;
 const TRUNCATED_AT: usize = BYTES_AT + 1;
-const CELLS: usize = TRUNCATED_AT + 1;
+const LIMITS_AT: usize = TRUNCATED_AT + 1;
+const RATES_AT: usize = LIMITS_AT + Limit::ALL.len();
+const CELLS: usize = RATES_AT + ResponseKind::ALL.len() * RateAction::ALL.len();
 
 /// One worker's cells. Aligned to two lines, so that neither a neighbour nor the adjacent-line prefetcher shares them.
 #[repr(align(128))]
@@ -68,6 +71,18 @@ impl QueryCounters {
         self.add(DROPS_AT + reason as usize, packets);
     }
 
+    /// Counts a limit that a query reached.
+    #[inline]
+    pub fn limit_hit(&mut self, limit: Limit) {
+        self.add(LIMITS_AT + limit as usize, 1);
+    }
+
+    /// Counts a response over its rate.
+    #[inline]
+    pub fn rate_limited(&mut self, kind: ResponseKind, action: RateAction) {
+        self.add(RATES_AT + kind as usize * RateAction::ALL.len() + action as usize, 1);
+    }
+
     /// Adds with a plain load and store: this worker is the only writer, so nothing is lost and no line is locked.
     #[inline]
     fn add(&mut self, at: usize, by: u64) {
@@ -77,10 +92,15 @@ impl QueryCounters {
     }
 }
 
+/// What is exported from here, in this order.
+const FAMILIES: [super::family::Family; 6] = [QUERIES, REPLY_BYTES, TRUNCATED, DROPPED, LIMIT_HITS, RATE_LIMITED];
+
 /// The cells of every worker, and what stopped workers counted.
 pub(super) struct QueryCollector {
     descriptions: Vec<Desc>,
     protocols: Mutex<[Workers; Protocol::ALL.len()]>,
+    /// Limits that were reached elsewhere than by a query of a worker, in the order of [`Limit::ALL`].
+    limits: [AtomicU64; Limit::ALL.len()],
 }
 
 /// The workers of one protocol.
@@ -94,8 +114,16 @@ impl QueryCollector {
     pub(super) fn new() -> Self {
         let workers = || Workers { running: Vec::new(), retired: Box::new([0; CELLS]) };
         Self {
-            descriptions: [QUERIES, REPLY_BYTES, TRUNCATED, DROPPED].iter().map(|family| family.desc()).collect(),
+            descriptions: FAMILIES.iter().map(|family| family.desc()).collect(),
             protocols: Mutex::new(std::array::from_fn(|_| workers())),
+            limits: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+
+    /// Counts a limit that was reached so many times.
+    pub(super) fn limit_hits(&self, limit: Limit, times: u64) {
+        if let Some(count) = self.limits.get(limit as usize) {
+            count.fetch_add(times, Ordering::Relaxed);
         }
     }
 
@@ -110,7 +138,7 @@ impl QueryCollector {
     }
 
     /// The sums over all workers, per protocol.
-    fn totals(&self) -> [Box<[u64; CELLS]>; Protocol::ALL.len()] {
+    fn totals(&self) -> Totals {
         let mut protocols = self.protocols.lock().unwrap_or_else(PoisonError::into_inner);
         protocols.each_mut().map(Workers::totals)
     }
@@ -143,26 +171,79 @@ impl Collector for QueryCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let (mut queries, mut bytes, mut truncated, mut dropped) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for (protocol, totals) in Protocol::ALL.iter().zip(self.totals()) {
-            let protocol = protocol.as_str();
-            let value = |at: usize| totals.get(at).map_or(0.0, |value| *value as f64);
-            let names = TYPES.iter().flat_map(|kind| {
-                RCODES.iter().flat_map(move |rcode| Source::ALL.iter().map(move |source| (kind, rcode, source)))
-            });
-            for (at, (kind, rcode, source)) in names.enumerate() {
-                // Combinations that never happened are left out: most of them cannot happen.
-                if value(at) > 0.0 {
-                    queries.push(QUERIES.sample(&[protocol, kind, rcode, source.as_str()], value(at)));
-                }
-            }
-            bytes.push(REPLY_BYTES.sample(&[protocol], value(BYTES_AT)));
-            truncated.push(TRUNCATED.sample(&[protocol], value(TRUNCATED_AT)));
-            for reason in DropReason::ALL {
-                dropped.push(DROPPED.sample(&[protocol, reason.as_str()], value(DROPS_AT + reason as usize)));
+        let totals = self.totals();
+        let samples = [queries(&totals), bytes(&totals), truncated(&totals), dropped(&totals)];
+        let samples = samples.into_iter().chain([self.limited(&totals), rate_limited(&totals)]);
+        FAMILIES.iter().zip(samples).map(|(family, samples)| family.export(samples)).collect()
+    }
+}
+
+/// The sums of each protocol's workers.
+type Totals = [Box<[u64; CELLS]>; Protocol::ALL.len()];
+
+fn by_protocol(totals: &Totals) -> impl Iterator<Item = (&'static str, &[u64; CELLS])> {
+    Protocol::ALL.iter().map(|protocol| protocol.as_str()).zip(totals.iter().map(|cells| &**cells))
+}
+
+fn value(cells: &[u64; CELLS], at: usize) -> f64 {
+    cells.get(at).map_or(0.0, |value| *value as f64)
+}
+
+/// The sum over all protocols.
+fn sum(totals: &Totals, at: usize) -> f64 {
+    totals.iter().map(|cells| value(cells, at)).sum()
+}
+
+fn queries(totals: &Totals) -> Vec<Metric> {
+    let names = || {
+        TYPES.iter().flat_map(|kind| {
+            RCODES.iter().flat_map(move |rcode| Source::ALL.iter().map(move |source| (kind, rcode, source)))
+        })
+    };
+    let mut samples = Vec::new();
+    for (protocol, cells) in by_protocol(totals) {
+        for (at, (kind, rcode, source)) in names().enumerate() {
+            // Combinations that never happened are left out: most of them cannot happen.
+            if value(cells, at) > 0.0 {
+                samples.push(QUERIES.sample(&[protocol, kind, rcode, source.as_str()], value(cells, at)));
             }
         }
-        vec![QUERIES.export(queries), REPLY_BYTES.export(bytes), TRUNCATED.export(truncated), DROPPED.export(dropped)]
+    }
+    samples
+}
+
+fn bytes(totals: &Totals) -> Vec<Metric> {
+    by_protocol(totals).map(|(protocol, cells)| REPLY_BYTES.sample(&[protocol], value(cells, BYTES_AT))).collect()
+}
+
+fn truncated(totals: &Totals) -> Vec<Metric> {
+    by_protocol(totals).map(|(protocol, cells)| TRUNCATED.sample(&[protocol], value(cells, TRUNCATED_AT))).collect()
+}
+
+fn dropped(totals: &Totals) -> Vec<Metric> {
+    let of = |(protocol, cells): (&'static str, &[u64; CELLS])| {
+        DropReason::ALL
+            .map(|reason| DROPPED.sample(&[protocol, reason.as_str()], value(cells, DROPS_AT + reason as usize)))
+    };
+    by_protocol(totals).flat_map(of).collect()
+}
+
+fn rate_limited(totals: &Totals) -> Vec<Metric> {
+    let names = ResponseKind::ALL.iter().flat_map(|kind| RateAction::ALL.iter().map(move |action| (kind, action)));
+    let sample = |(at, (kind, action)): (usize, (&ResponseKind, &RateAction))| {
+        RATE_LIMITED.sample(&[kind.as_str(), action.as_str()], sum(totals, RATES_AT + at))
+    };
+    names.enumerate().map(sample).collect()
+}
+
+impl QueryCollector {
+    /// Every limit: what queries reached, and what was reached elsewhere.
+    fn limited(&self, totals: &Totals) -> Vec<Metric> {
+        let sample = |(limit, elsewhere): (&Limit, &AtomicU64)| {
+            let elsewhere = elsewhere.load(Ordering::Relaxed) as f64;
+            LIMIT_HITS.sample(&[limit.as_str()], elsewhere + sum(totals, LIMITS_AT + *limit as usize))
+        };
+        Limit::ALL.iter().zip(&self.limits).map(sample).collect()
     }
 }
 
@@ -236,8 +317,38 @@ mod tests {
         };
         assert_eq!(sum("fairlead_queries_total"), f64::from(counted));
         assert_eq!(sum("fairlead_truncated_replies_total"), f64::from(counted));
-        assert_eq!(sum("fairlead_dropped_packets_total"), 35.0);
+        assert_eq!(sum("fairlead_dropped_packets_total"), 42.0);
         assert_eq!(families[0].get_metric().len(), TYPES.len() * (RCODES.len()) * Source::ALL.len());
+    }
+
+    #[test]
+    fn limits_reached_by_queries_and_elsewhere_are_one_metric() {
+        let collector = QueryCollector::new();
+        let mut worker = collector.worker(Protocol::Udp);
+        let mut stream = collector.worker(Protocol::Tcp);
+        for (at, limit) in Limit::ALL.into_iter().enumerate() {
+            collector.limit_hits(limit, 100);
+            (0..=at).for_each(|_| worker.limit_hit(limit));
+            stream.limit_hit(limit);
+            let expected = Some(at as f64 + 102.0);
+            assert_eq!(value(&collector, "fairlead_limit_hits_total", &[limit.as_str()]), expected, "{limit:?}");
+        }
+    }
+
+    #[test]
+    fn every_kind_and_action_of_rate_limiting_has_its_own_cell() {
+        let collector = QueryCollector::new();
+        let mut worker = collector.worker(Protocol::Udp);
+        for (expected, (kind, action)) in ResponseKind::ALL
+            .iter()
+            .flat_map(|kind| RateAction::ALL.iter().map(move |action| (kind, action)))
+            .enumerate()
+        {
+            (0..expected).for_each(|_| worker.rate_limited(*kind, *action));
+            let labels = [kind.as_str(), action.as_str()];
+            let found = value(&collector, "fairlead_rate_limited_responses_total", &labels);
+            assert_eq!(found, Some(expected as f64), "{labels:?}");
+        }
     }
 
     #[test]

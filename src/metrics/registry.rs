@@ -8,7 +8,8 @@ use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, 
 
 use super::decisions::{DecisionCollector, DecisionCounters};
 use super::family::{self, Family};
-use super::labels::{CloseReason, ConnectionState, Limit, Protocol, Reload, Signature, Site};
+use super::labels::{CloseReason, ConnectionState, Protocol, Reload, Signature, Site};
+use super::limit::Limit;
 use super::queries::{QueryCollector, QueryCounters};
 use super::scrape::Scrape;
 use super::transfers::TransferCounters;
@@ -24,7 +25,6 @@ pub struct Metrics {
     decisions: Arc<DecisionCollector>,
     readers: Arc<Readers>,
     panics: IntCounterVec,
-    limit_hits: IntCounterVec,
     signed_queries: IntCounterVec,
     transfers: TransferCounters,
     tcp_connections: IntGaugeVec,
@@ -49,7 +49,6 @@ impl Metrics {
         gauges(&registry, &family::BUILD, &[]).with_label_values(&[version, revision]).set(1);
         Self {
             panics: counters(&registry, &family::PANICS, &Site::ALL.map(Site::as_str)),
-            limit_hits: counters(&registry, &family::LIMIT_HITS, &Limit::ALL.map(Limit::as_str)),
             signed_queries: counters(&registry, &family::SIGNED_QUERIES, &Signature::ALL.map(Signature::as_str)),
             transfers: TransferCounters::new(&registry),
             tcp_connections: gauges(
@@ -95,7 +94,7 @@ impl Metrics {
 
     /// Counts a limit that refused, closed or dropped something.
     pub fn limit_hit(&self, limit: Limit) {
-        self.limit_hits.with_label_values(&[limit.as_str()]).inc();
+        self.queries.limit_hits(limit, 1);
     }
 
     /// Counts a query with a TSIG record.
@@ -156,7 +155,7 @@ impl Metrics {
         let families = self.registry.gather();
         let left_out = self.readers.left_out();
         if left_out > 0 {
-            self.limit_hits.with_label_values(&[Limit::Series.as_str()]).inc_by(left_out);
+            self.queries.limit_hits(Limit::Series, left_out);
         }
         TextEncoder::new().encode_to_string(&families)
     }

@@ -185,6 +185,11 @@ impl Zone {
         self.node(key, 0).into_iter().flat_map(Node::rrsets)
     }
 
+    /// Whether the name itself, by no wildcard, is in the zone.
+    pub fn has_name(&self, key: &NameKey) -> bool {
+        self.node(key, 0).is_some()
+    }
+
     /// The node of the suffix of `key` that starts at `label`.
     #[inline]
     pub(super) fn node(&self, key: &NameKey, label: usize) -> Option<Node<'_>> {

@@ -1,0 +1,37 @@
+//! What one answer may take, and who gets how many.
+
+use std::sync::Arc;
+
+use super::access::Queriers;
+use super::rate_limit::RateLimit;
+
+/// The most that [`Limits::chain`] may be.
+pub const CHAIN_MAX: usize = 16;
+/// CNAMEs and DNAMEs followed unless configured otherwise. BIND follows 11, NSD 18, Knot 5.
+pub const CHAIN_DEFAULT: usize = 8;
+/// Names whose addresses are added unless configured otherwise, as in BIND.
+pub const ADDITIONAL_NAMES_DEFAULT: usize = 13;
+
+/// The limits of the answer path.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// The CNAMEs and DNAMEs followed inside our data, [`CHAIN_MAX`] at most; the resolver goes on from what it has then.
+    pub chain: usize,
+    /// The most names of one RRset that addresses are added for.
+    pub additional_names: usize,
+    /// How many responses a client network gets; none is no limit.
+    pub rate: Option<Arc<RateLimit>>,
+    /// Who may ask.
+    pub access: Queriers,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            chain: CHAIN_DEFAULT,
+            additional_names: ADDITIONAL_NAMES_DEFAULT,
+            rate: None,
+            access: Queriers::default(),
+        }
+    }
+}

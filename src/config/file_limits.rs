@@ -1,0 +1,95 @@
+//! Limits as written.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::collections::List;
+use super::values::Written;
+use crate::topology::Prefix;
+
+/// Limits on what clients and other servers may take.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// UDP worker threads per address. Default: one for each processor.
+    pub(crate) udp_workers: Option<usize>,
+    /// The limits of TCP.
+    pub(crate) tcp: Option<TcpLimits>,
+    /// How many responses a client network is sent by datagram, so that forged addresses cannot be flooded through this
+    /// node. Default: no limit; `rate_limit: {}` sets the defaults below. Off because the largest resolvers ask for one
+    /// name many hundred times a second with client subnets, and only who runs the node knows who they are.
+    pub(crate) rate_limit: Option<RateLimit>,
+    /// CNAMEs and DNAMEs followed for one question. Default: 8; longer chains are the resolver's to go on with.
+    pub(crate) chain: Option<usize>,
+    /// Names of one answer whose addresses are added to it. Default: 13, as in BIND.
+    pub(crate) additional_names: Option<usize>,
+}
+
+/// How many responses a client network is sent by datagram, in each second. 0 is no limit.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RateLimit {
+    /// Whether responses over the rate are kept back (`limit`) or only counted and logged (`log`). Default: limit.
+    pub(crate) mode: Option<RateMode>,
+    /// Answers with records, per name and type. Default: 200.
+    pub(crate) answers_per_second: Option<u32>,
+    /// Answers without records for a name that exists, per zone. Default: 200.
+    pub(crate) no_data_per_second: Option<u32>,
+    /// Answers for names that do not exist, per zone. Default: 100.
+    pub(crate) nxdomains_per_second: Option<u32>,
+    /// Referrals, per delegated name. Default: 200.
+    pub(crate) referrals_per_second: Option<u32>,
+    /// Errors, all together. Default: 100.
+    pub(crate) errors_per_second: Option<u32>,
+    /// Responses of every kind, all together. Default: 1000.
+    pub(crate) all_per_second: Option<u32>,
+    /// How long responses over the rate count against their client. Default: 15s.
+    pub(crate) window: Option<Written<Duration>>,
+    /// One of so many responses over the rate is sent empty and marked as truncated, so that a real client comes back over
+    /// TCP: 1 all, 0 none. Default: 2.
+    pub(crate) slip: Option<u32>,
+    /// Leading bits of an IPv4 address that make a client network. Default: 24.
+    pub(crate) ipv4_prefix: Option<u8>,
+    /// Leading bits of an IPv6 address that make a client network. Default: 56.
+    pub(crate) ipv6_prefix: Option<u8>,
+    /// Clients that are never limited.
+    #[serde(default)]
+    pub(crate) exempt: List<Written<Prefix>>,
+    /// Client networks and names remembered at once by each UDP worker, in 8 octets of memory each. Default: 65536, which
+    /// is 512 KiB a worker; only who was sent something within the last second, or is over its rate, takes a place.
+    pub(crate) entries: Option<usize>,
+}
+
+/// Whether responses over the rate are kept back.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RateMode {
+    /// They are.
+    Limit,
+    /// They are sent, counted and logged.
+    Log,
+}
+
+/// The limits of TCP.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TcpLimits {
+    /// Connections open at once. Default: 8192.
+    pub(crate) connections: Option<usize>,
+    /// Connections open at once from one client address. Default: 64.
+    pub(crate) connections_per_client: Option<usize>,
+    /// How long a connection may stay without a query. Default: 10s.
+    pub(crate) idle: Option<Written<Duration>>,
+    /// How long the first query may take from accept. Default: 3s.
+    pub(crate) first_message: Option<Written<Duration>>,
+    /// How long a message may take from its first octet. Default: 1s.
+    pub(crate) message: Option<Written<Duration>>,
+    /// How long a connection may live. Default: 10m.
+    pub(crate) lifetime: Option<Written<Duration>>,
+    /// Queries that wait for their replies to be written, per connection. Default: 32.
+    pub(crate) pipelined: Option<usize>,
+    /// How long a write may stall before the connection is reset. Default: 5s.
+    pub(crate) write_stall: Option<Written<Duration>>,
+}
