@@ -63,6 +63,16 @@ impl ZoneBuilder {
         builder
     }
 
+    /// Starts from a zone whose names below cuts and DNAMEs are to be marked anew.
+    pub(super) fn marking(zone: Zone) -> Self {
+        Self { recheck_occlusion: true, ..Self::of(zone) }
+    }
+
+    fn of(zone: Zone) -> Self {
+        let (key, node) = (NameKey::root(zone.seed), NodeBuilder::default());
+        Self { key, zone, owner: None, node, recheck_occlusion: false }
+    }
+
     /// Adds a record.
     ///
     /// # Errors
@@ -240,7 +250,7 @@ impl ZoneBuilder {
         let apex = self.key.label_count() - self.zone.apex_labels;
         let hash = self.key.hash(label);
         if let Some(shard) = self.zone.shards.get_mut(shard_index(hash, self.zone.shift)) {
-            Arc::make_mut(shard).set_header(hash, self.key.between(label, apex), flags, children);
+            Arc::make_mut(shard).update(hash, self.key.between(label, apex), |f, c| (*f, *c) = (flags, children));
         }
     }
 
@@ -293,13 +303,7 @@ impl ZoneBuilder {
 
 impl From<&Zone> for ZoneBuilder {
     fn from(zone: &Zone) -> Self {
-        Self {
-            key: NameKey::root(zone.seed),
-            zone: zone.clone(),
-            owner: None,
-            node: NodeBuilder::default(),
-            recheck_occlusion: false,
-        }
+        Self::of(zone.clone())
     }
 }
 
@@ -308,6 +312,8 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use proptest::prelude::*;
+
+    use super::super::bulk::{Built, Bulk};
 
     use super::*;
 
@@ -442,6 +448,20 @@ mod tests {
                 all.map(|node| (node.name().to_vec(), node.children(), format!("{:?}", node.flags()))).collect()
             };
             prop_assert_eq!(nodes(&zone), nodes(&fresh));
+            // And so does one made of all records at once, in parts or not, whatever their order.
+            for octets in [0, 1 << 20] {
+                let mut bulk = Bulk::new(&apex, 1, octets);
+                for (owner, record_type, ttl, rdata) in expected.iter().rev().chain(expected.iter().take(restart)) {
+                    bulk.add(&name(owner), *record_type, *ttl, rdata).unwrap();
+                }
+                let Built { zone: built, doubted, refused } = bulk.finish();
+                prop_assert_eq!((doubted.len(), refused.len()), (restart.min(expected.len()), 0));
+                prop_assert_eq!((contents(&built), nodes(&built)), (expected.clone(), nodes(&fresh)));
+                prop_assert_eq!((built.names(), built.records(), built.cuts), (fresh.names(), fresh.records(), fresh.cuts));
+                for (owner, record_type, ..) in &expected {
+                    prop_assert!(built.rrset(&NameKey::new(&name(owner), 1), *record_type).is_some());
+                }
+            }
         }
     }
 }

@@ -249,7 +249,8 @@ impl<'z> Checker<'z> {
         // Most aliases end after one step; the walk is for the others.
         let zone = self.zone;
         if rrset.record_type == RecordType::CNAME {
-            let goes_on = self.key.fill(rrset.first(), zone.seed())
+            let goes_on = may_be_in(zone, rrset.first())
+                && self.key.fill(rrset.first(), zone.seed())
                 && is_in(zone, &self.key)
                 && matches!(zone.lookup(&self.key, RecordType::A), Lookup::Cname(_) | Lookup::Dname { .. });
             if !goes_on {
@@ -265,7 +266,8 @@ impl<'z> Checker<'z> {
     fn check_targets(&mut self, rrset: Rrset<'z>, is_apex: bool) {
         let record_type = rrset.record_type;
         for target in rrset.rdatas().filter_map(|rdata| rdata::target(record_type, rdata)) {
-            if !self.key.fill(target, self.zone.seed()) || !is_in(self.zone, &self.key) {
+            if !may_be_in(self.zone, target) || !self.key.fill(target, self.zone.seed()) || !is_in(self.zone, &self.key)
+            {
                 continue;
             }
             let found = self.zone.lookup(&self.key, RecordType::A);
@@ -300,6 +302,13 @@ impl<'z> Checker<'z> {
     fn is_held(&self) -> bool {
         self.zone.node(&self.key, 0).is_some_and(|node| node.flags().contains(Flags::HELD))
     }
+}
+
+/// Whether a name ends as the zone's apex does, without which it is not in it: most that are pointed at are not.
+fn may_be_in(zone: &Zone, name: &[u8]) -> bool {
+    let apex = zone.apex().as_wire();
+    let tail = name.len().checked_sub(apex.len()).and_then(|start| name.get(start..));
+    tail.is_some_and(|tail| tail.eq_ignore_ascii_case(apex))
 }
 
 /// Whether a name is the zone's apex or below it.

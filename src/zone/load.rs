@@ -2,9 +2,10 @@
 
 use crate::wire::{Name, RecordType};
 
+use super::bulk::{Built, Bulk, Doubt};
 use super::check::{Problem, Severity, check};
 use super::master::{Fault, Include, Parsed, Report, Settings, Verdict, locate, read};
-use super::{Added, Zone, ZoneBuilder};
+use super::{AddError, Added, Zone};
 
 /// The most records of a zone. Files are limited too, but `$INCLUDE` may name the same one many times.
 pub const ZONE_RECORDS_MAX: usize = 5_000_000;
@@ -33,20 +34,30 @@ fn load_at_most(
     seed: u64,
     include: &mut Include<'_>,
 ) -> Result<Loaded, Vec<Fault>> {
-    let mut builder = ZoneBuilder::new(settings.origin, seed);
+    let mut bulk = Bulk::new(settings.origin, seed, text.len());
     let mut records = 0;
     let mut sink = |record: Parsed<'_>| {
         records += 1;
         if records > records_max {
             return Verdict::Refused(format!("more than {records_max} records in the zone"));
         }
-        add(&mut builder, record)
+        match bulk.add(record.owner, record.record_type, record.ttl, record.rdata) {
+            Ok(()) => Verdict::Taken,
+            Err(error) => Verdict::Refused(error.to_string()),
+        }
     };
-    let Report { errors, mut warnings, .. } = read(text, settings, include, &mut sink);
+    let mut report = read(text, settings, include, &mut sink);
+    if !report.errors.is_empty() {
+        return Err(report.errors);
+    }
+    let Built { zone, refused, doubted } = bulk.finish();
+    if !refused.is_empty() || !doubted.is_empty() {
+        report = place(text, settings, include, refused.into_iter().chain(doubted).collect());
+    }
+    let Report { errors, mut warnings, .. } = report;
     if !errors.is_empty() {
         return Err(errors);
     }
-    let zone = builder.finish();
     let (errors, doubts): (Vec<_>, Vec<_>) =
         check(&zone).into_iter().partition(|problem| problem.severity == Severity::Error);
     if !errors.is_empty() {
@@ -58,18 +69,30 @@ fn load_at_most(
     Ok(Loaded { zone, warnings })
 }
 
-fn add(builder: &mut ZoneBuilder, record: Parsed<'_>) -> Verdict {
-    match builder.add(record.owner, record.record_type, record.ttl, record.rdata) {
-        Ok(Added::New) => Verdict::Taken,
-        Ok(Added::TtlIgnored) => {
+/// Reads the text again to tell where the records stand that were not simply taken, which are few where there are any.
+fn place(text: &[u8], settings: &Settings<'_>, include: &mut Include<'_>, mut doubts: Vec<Doubt>) -> Report {
+    doubts.sort_unstable();
+    let mut doubts = doubts.into_iter().peekable();
+    let mut number = 0;
+    let mut sink = |record: Parsed<'_>| {
+        let doubt = doubts.next_if(|doubt| doubt.record == number);
+        number += 1;
+        doubt.map_or(Verdict::Taken, |doubt| verdict(doubt.added, record))
+    };
+    read(text, settings, include, &mut sink)
+}
+
+fn verdict(added: Added, record: Parsed<'_>) -> Verdict {
+    match added {
+        Added::New => Verdict::Taken,
+        Added::TtlIgnored => {
             Verdict::Doubted(format!("the TTL {} differs from that of the RRset, which counts", record.ttl))
         }
-        Ok(Added::Duplicate) => {
+        Added::Duplicate => {
             let (owner, record_type) = (record.owner, record.record_type);
             Verdict::Doubted(format!("{owner} {record_type}: the same record stands there already"))
         }
-        Ok(Added::TooMany) => Verdict::Refused("the RRset is full".to_owned()),
-        Err(error) => Verdict::Refused(error.to_string()),
+        Added::TooMany => Verdict::Refused(AddError::TooLarge.to_string()),
     }
 }
 
@@ -109,6 +132,30 @@ mod tests {
         };
         assert_eq!(errors(b"a A x"), ["zone:1:5: A address: \"x\" is no IPv4 address"]);
         assert_eq!(errors(b"").len(), 2);
+    }
+
+    #[test]
+    fn records_that_are_not_simply_taken_are_placed() {
+        let origin: Name = "example.".parse().unwrap();
+        let settings = Settings { file: "zone", origin: &origin, default_ttl: Some(1) };
+        let apex = "@ SOA ns admin 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n";
+        let check = |text: &str, expected: &[&str]| {
+            let text = format!("{apex}{text}");
+            let faults = match load(text.as_bytes(), &settings, 1, &mut no_include) {
+                Ok(loaded) => loaded.warnings,
+                Err(errors) => errors,
+            };
+            assert_eq!(faults.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
+        };
+        check(
+            "b A 192.0.2.1\na A 192.0.2.1\nb 2 A 192.0.2.2\na A 192.0.2.1\n",
+            &[
+                "zone:6:1: the TTL 2 differs from that of the RRset, which counts",
+                "zone:7:1: a.example. A: the same record stands there already",
+            ],
+        );
+        let many: String = (0..=500).map(|n| format!("a A 10.0.{}.{}\n", n / 256, n % 256)).collect();
+        check(&many, &["zone:504:1: the RRset would hold more than 500 records"]);
     }
 
     #[test]

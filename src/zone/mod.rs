@@ -8,6 +8,8 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::as_conversions))]
 
 mod builder;
+mod bulk;
+mod bulk_build;
 mod change;
 pub mod check;
 mod check_alias;

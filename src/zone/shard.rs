@@ -165,6 +165,21 @@ impl NodeBuilder {
         self.count == 0
     }
 
+    /// Appends it as it lies in a shard; tells where it starts.
+    fn write(&self, name: &[u8], octets: &mut Vec<u8>) -> u64 {
+        let offset = octets.len();
+        let size = NODE_HEADER + name.len() + self.rrsets.len();
+        let [s0, s1, s2, s3] = u32::try_from(size).unwrap_or(u32::MAX).to_le_bytes();
+        let [c0, c1, c2, c3] = self.children.to_le_bytes();
+        let [r0, r1] = self.count.to_le_bytes();
+        let length = u8::try_from(name.len()).unwrap_or(u8::MAX);
+        octets.reserve(size);
+        octets.extend_from_slice(&[length, self.flags.0, r0, r1, c0, c1, c2, c3, s0, s1, s2, s3]);
+        octets.extend_from_slice(name);
+        octets.extend_from_slice(&self.rrsets);
+        u64::try_from(offset).unwrap_or(u64::MAX)
+    }
+
     /// The RRset of that type, if there is one.
     pub(super) fn rrset(&self, record_type: RecordType) -> Option<Rrset<'_>> {
         self.find(record_type).map(|(rrset, _)| rrset)
@@ -198,11 +213,18 @@ impl NodeBuilder {
         if count == 0 {
             return;
         }
-        self.rrsets.extend_from_slice(&record_type.0.to_le_bytes());
-        self.rrsets.extend_from_slice(&count.to_le_bytes());
-        self.rrsets.extend_from_slice(&ttl.to_le_bytes());
-        self.rrsets.extend_from_slice(&u32::try_from(records.len()).unwrap_or(u32::MAX).to_le_bytes());
+        self.open_rrset(record_type, ttl, count, records.len());
         self.rrsets.extend_from_slice(records);
+    }
+
+    /// Writes what stands before an RRset's records.
+    fn open_rrset(&mut self, record_type: RecordType, ttl: u32, count: u16, octets: usize) {
+        let [y0, y1] = record_type.0.to_le_bytes();
+        let [c0, c1] = count.to_le_bytes();
+        let [t0, t1, t2, t3] = ttl.to_le_bytes();
+        let [s0, s1, s2, s3] = u32::try_from(octets).unwrap_or(u32::MAX).to_le_bytes();
+        self.rrsets.reserve(RRSET_HEADER + octets);
+        self.rrsets.extend_from_slice(&[y0, y1, c0, c1, t0, t1, t2, t3, s0, s1, s2, s3]);
         self.count += 1;
     }
 
@@ -211,10 +233,9 @@ impl NodeBuilder {
     pub(super) fn add(&mut self, record_type: RecordType, ttl: u32, rdata: &[u8], most: u16) -> Added {
         let Ok(length) = u16::try_from(rdata.len()) else { return Added::TooMany };
         let Some((rrset, range)) = self.find(record_type) else {
-            let mut record = Vec::with_capacity(2 + rdata.len());
-            record.extend_from_slice(&length.to_be_bytes());
-            record.extend_from_slice(rdata);
-            self.put(record_type, ttl, 1, &record);
+            self.open_rrset(record_type, ttl, 1, 2 + rdata.len());
+            self.rrsets.extend_from_slice(&length.to_be_bytes());
+            self.rrsets.extend_from_slice(rdata);
             return Added::New;
         };
         if rrset.rdatas().any(|there| is_same(record_type, there, rdata)) {
@@ -239,7 +260,7 @@ impl NodeBuilder {
 }
 
 /// What became of a record that was added.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Added {
     /// It is there now.
     New,
@@ -306,7 +327,7 @@ impl Shard {
     /// Says whether the name is new.
     pub(super) fn put(&mut self, hash: u64, name: &[u8], node: &NodeBuilder) -> bool {
         let there = self.position(hash, name).map(|(at, node)| (at, node.octets.len()));
-        let offset = self.write(name, node);
+        let offset = node.write(name, &mut self.octets);
         let slot = (hash >> 32 << 32) | (offset + 1);
         if let Some((at, size)) = there {
             self.dead += size;
@@ -322,19 +343,6 @@ impl Shard {
         }
         insert_slot(&mut self.slots, hash, slot);
         true
-    }
-
-    fn write(&mut self, name: &[u8], node: &NodeBuilder) -> u64 {
-        let offset = self.octets.len();
-        let size = NODE_HEADER + name.len() + node.rrsets.len();
-        self.octets.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
-        self.octets.push(node.flags.0);
-        self.octets.extend_from_slice(&node.count.to_le_bytes());
-        self.octets.extend_from_slice(&node.children.to_le_bytes());
-        self.octets.extend_from_slice(&u32::try_from(size).unwrap_or(u32::MAX).to_le_bytes());
-        self.octets.extend_from_slice(name);
-        self.octets.extend_from_slice(&node.rrsets);
-        u64::try_from(offset).unwrap_or(u64::MAX)
     }
 
     /// Takes the node of that name out. Says whether it was there.
@@ -362,19 +370,15 @@ impl Shard {
         true
     }
 
-    /// Sets flags and child count of a node in place.
-    pub(super) fn set_header(&mut self, hash: u64, name: &[u8], flags: Flags, children: u32) {
-        let Some((at, _)) = self.position(hash, name) else { return };
-        let Some(offset) = self.slots.get(at).and_then(|slot| usize::try_from((slot & 0xffff_ffff) - 1).ok()) else {
-            return;
-        };
-        if let Some(header) = self.octets.get_mut(offset..offset + 8) {
-            if let Some(slot) = header.get_mut(1) {
-                *slot = flags.0;
-            }
-            if let Some(slot) = header.get_mut(4..) {
-                slot.copy_from_slice(&children.to_le_bytes());
-            }
+    /// Changes flags and child count of a node in place.
+    pub(super) fn update(&mut self, hash: u64, name: &[u8], change: impl FnOnce(&mut Flags, &mut u32)) {
+        let Some((at, node)) = self.position(hash, name) else { return };
+        let (mut flags, mut children) = (node.flags(), node.children());
+        change(&mut flags, &mut children);
+        let offset = self.slots.get(at).and_then(|slot| usize::try_from((slot & 0xffff_ffff) - 1).ok());
+        if let Some([_, place, _, _, rest @ ..]) = offset.and_then(|offset| self.octets.get_mut(offset..offset + 8)) {
+            *place = flags.0;
+            rest.copy_from_slice(&children.to_le_bytes());
         }
     }
 
@@ -434,6 +438,32 @@ impl Shard {
             fresh.adopt(hash, node);
         }
         *self = fresh;
+    }
+}
+
+/// Writes the nodes of a shard, none of them twice.
+#[derive(Default)]
+pub(super) struct ShardWriter {
+    octets: Vec<u8>,
+    slots: Vec<u64>,
+}
+
+impl ShardWriter {
+    /// Adds a node.
+    pub(super) fn push(&mut self, hash: u64, name: &[u8], node: &NodeBuilder) {
+        let offset = node.write(name, &mut self.octets);
+        self.slots.push((hash >> 32 << 32) | (offset + 1));
+    }
+
+    /// The shard, which takes no more memory than it needs; the next one may be written.
+    pub(super) fn finish(&mut self) -> Shard {
+        let mut slots = vec![0; (self.slots.len() * 4 / 3 + 1).next_power_of_two().max(8)];
+        self.slots.iter().for_each(|slot| insert_slot(&mut slots, *slot, *slot));
+        let nodes = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        let shard = Shard { slots, octets: self.octets.as_slice().into(), nodes, dead: 0 };
+        self.octets.clear();
+        self.slots.clear();
+        shard
     }
 }
 
