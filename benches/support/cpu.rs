@@ -70,9 +70,18 @@ pub fn process_tree(root: u32) -> Times {
 
 /// The resident memory of a process and all that descend from it, in bytes; shared pages count in each.
 pub fn resident(root: u32) -> u64 {
+    memory(root, "VmRSS:")
+}
+
+/// The most resident memory that each of them has had, in bytes, added up.
+pub fn peak(root: u32) -> u64 {
+    memory(root, "VmHWM:")
+}
+
+fn memory(root: u32, field: &str) -> u64 {
     let of = |process: &u32| -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
         line.split_whitespace().next()?.parse::<u64>().ok()
     };
     tree(root).iter().filter_map(of).sum::<u64>() * 1024

@@ -9,6 +9,7 @@ pub mod data;
 pub mod echo;
 pub mod generator;
 pub mod hickory;
+pub mod hosting;
 pub mod node;
 pub mod peers;
 pub mod table;

@@ -14,7 +14,7 @@ use fairlead::zone::{Zone, ZoneBuilder, master};
 use super::data::ZONE;
 
 /// The secret of name hashes; any number will do here.
-const SEED: u64 = 0x5eed;
+pub const SEED: u64 = 0x5eed;
 
 /// Reads a master file into a zone.
 pub fn zone(text: &str) -> Zone {

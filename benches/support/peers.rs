@@ -40,10 +40,22 @@ pub const FAIRLEAD: Peer = Peer { name: "Fairlead", program: env!("CARGO_BIN_EXE
 pub struct Server {
     pub name: &'static str,
     pub address: SocketAddr,
+    /// From its start to its first right answer.
+    pub answered_after: Duration,
     child: Child,
 }
 
 impl Server {
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The most resident memory it has had, in bytes.
+    pub fn peak(&self) -> u64 {
+        cpu::peak(self.child.id())
+    }
+
     /// Starts a peer on the core the caller is pinned to and waits until it answers `probe`. None when it is absent.
     pub fn start(peer: &Peer, folder: &Path, zone: &str, members: u16, probe: &[u8]) -> Option<Self> {
         if !Path::new(peer.program).exists() {
@@ -62,7 +74,7 @@ impl Server {
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut server = Self { name: peer.name, address, child };
+        let mut server = Self { name: peer.name, address, answered_after: Duration::ZERO, child };
         server.wait_until_it_answers(probe, &folder.join("log"));
         Some(server)
     }
@@ -80,15 +92,19 @@ impl Server {
     #[expect(clippy::disallowed_methods, reason = "a bench measures time")]
     fn wait_until_it_answers(&mut self, probe: &[u8], log: &Path) {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        socket.connect(self.address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
         let started = Instant::now();
         let mut answer = [0; 4096];
         loop {
-            socket.send_to(probe, self.address).unwrap();
+            let _ = socket.send(probe); // It may not listen yet.
             match socket.recv(&mut answer) {
-                Ok(length) if length > 12 && answer[3] & 0xf == 0 => return,
+                Ok(length) if length > 12 && answer[3] & 0xf == 0 => {
+                    self.answered_after = started.elapsed();
+                    return;
+                }
                 // Refused, or not loaded yet.
-                _ => std::thread::sleep(Duration::from_millis(20)),
+                _ => std::thread::sleep(Duration::from_millis(2)),
             }
             let ended = self.child.try_wait().unwrap();
             if ended.is_some() || started.elapsed() > START_MAX {

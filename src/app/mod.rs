@@ -7,6 +7,7 @@
 
 pub mod agent;
 pub mod backend;
+mod background;
 mod board;
 pub mod clock;
 pub mod control;

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::{error, info};
 
+use super::background;
 use super::board::{Board, Flip};
 use super::clock::Clock;
 use super::memory::{self, Now};
@@ -245,7 +246,8 @@ impl Publisher {
         let current = self.snapshot.load();
         for old in self.replaced.extract_if(.., |old| Arc::strong_count(old) == 1) {
             if !old.has_same_zones(&current) {
-                tokio::task::spawn_blocking(move || drop(old));
+                // Where the system has no thread left, it is freed here.
+                let _ = background::run("free", move || drop(old));
             }
         }
     }

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
+use super::background;
 use super::clock::Clock;
 use super::prepare::Prepared;
 use super::publisher::Command;
@@ -144,7 +145,9 @@ impl Reloader {
             let prepared = Prepared::new(&mut config).map_err(Refusal::Other)?;
             Ok((config, prepared))
         };
-        tokio::task::spawn_blocking(load).await.map_err(|error| Refusal::Other(error.to_string()))?
+        let other = |error: &dyn std::fmt::Display| Refusal::Other(format!("loading: {error}"));
+        let loading = background::run("reload", load).map_err(|error| other(&error))?;
+        loading.await.map_err(|error| other(&error))?
     }
 
     async fn apply(&mut self, config: Config, prepared: Prepared) -> Result<(), Refusal> {

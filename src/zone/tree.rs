@@ -100,6 +100,11 @@ impl Zone {
         self.shards.iter().map(|shard| shard.memory() + size_of::<Shard>() + 16).sum()
     }
 
+    /// Octets of memory it does not share with `other`.
+    pub fn memory_beside(&self, other: &Self) -> usize {
+        self.shards_beside(other).map_or_else(|| self.memory(), |shards| shards.map(|(shard, _)| shard.memory()).sum())
+    }
+
     /// Whether the zone has cuts or DNAMEs.
     pub(super) const fn has_cuts(&self) -> bool {
         self.cuts > 0
