@@ -27,6 +27,7 @@ pub mod monitor;
 pub mod status;
 pub mod topology;
 pub mod transfer;
+pub mod update;
 pub mod wideip;
 pub mod wire;
 pub mod zone;

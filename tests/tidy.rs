@@ -21,6 +21,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("agent", 3),
     ("journal", 3),
     ("transfer", 3),
+    ("update", 3),
     ("admin", 3),
     ("config", 4),
     ("app", 5),
@@ -38,6 +39,9 @@ const SAME_LAYER: &[(&str, &str)] = &[
     ("agent", "monitor"),
     ("transfer", "listener"),
     ("transfer", "journal"),
+    ("update", "listener"),
+    ("update", "journal"),
+    ("update", "transfer"),
 ];
 
 /// What layers 0–2 may not name outside tests: they get time and draws as arguments, and touch nothing.

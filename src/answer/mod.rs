@@ -25,6 +25,7 @@ mod settings;
 mod signature;
 mod snapshot;
 mod transfers;
+mod updates;
 mod view;
 mod worker;
 
@@ -37,5 +38,6 @@ pub use selector::{Criteria, Origin, Selector, VIEWS_MAX};
 pub use settings::{Chaos, Settings, SyntheticZone, Unmatched};
 pub use snapshot::{Snapshot, prepare_zones};
 pub use transfers::{Access, Peer, Primary, TransferWideIps, Transfers, ZoneTransfer};
+pub use updates::{UpdateAction, UpdateNames, UpdateRule, ZoneUpdates};
 pub use view::View;
 pub use worker::Worker;

@@ -72,7 +72,14 @@ fn refusal(query: &Query) -> Option<Rcode> {
 
 /// Whether the query is about whole zones and their changes. RFC 5936 §4.2 has no AXFR by datagram; RFC 1995 §2 has IXFR.
 fn is_handed_off(query: &Query, transport: Transport) -> bool {
-    if query.edns.is_some_and(|edns| edns.version > 0) || query.class != Class::IN {
+    if query.edns.is_some_and(|edns| edns.version > 0) {
+        return false;
+    }
+    // RFC 2136 §3.1: a zone of another class is not ours, and who takes updates says so.
+    if query.opcode == Opcode::UPDATE {
+        return true;
+    }
+    if query.class != Class::IN {
         return false;
     }
     match (query.opcode, query.record_type) {

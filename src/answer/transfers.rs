@@ -1,8 +1,9 @@
-//! Who may have a zone by transfer, and who is told of its changes.
+//! Who may have a zone by transfer, who is told of its changes, and who may change it.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
+use super::updates::ZoneUpdates;
 use crate::topology::Prefix;
 use crate::wire::Name;
 use crate::zone::ZoneId;
@@ -11,7 +12,7 @@ use crate::zone::ZoneId;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Transfers(HashMap<ZoneId, ZoneTransfer>);
 
-/// What is configured of one zone's transfer.
+/// What is configured of one zone's transfer and update.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ZoneTransfer {
     /// Who may have the zone: whoever one of these lets in.
@@ -22,6 +23,8 @@ pub struct ZoneTransfer {
     pub wide_ips: TransferWideIps,
     /// Where it comes from, when this node is a secondary of it.
     pub primary: Option<Primary>,
+    /// Who may change it by dynamic update.
+    pub updates: ZoneUpdates,
 }
 
 /// Lets somebody in who has all that it names.
@@ -85,7 +88,7 @@ impl ZoneTransfer {
 }
 
 impl Access {
-    fn allows(&self, source: IpAddr, key: Option<&Name>) -> bool {
+    pub(super) fn allows(&self, source: IpAddr, key: Option<&Name>) -> bool {
         let in_address = self.address.is_none_or(|prefix| contains(prefix, source.to_canonical()));
         let has_key = self.key.as_ref().is_none_or(|wanted| key == Some(wanted));
         // One that names nothing lets nobody in.

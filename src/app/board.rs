@@ -102,6 +102,18 @@ impl Board {
         self.has_other_zones = true;
     }
 
+    /// Puts the next version of a zone to use that was made from the one in use; false when there is none to replace.
+    pub(super) fn update_zone(&mut self, id: &ZoneId, zone: Arc<Zone>) -> bool {
+        let Prepared { views, answer, seed, .. } = &mut self.prepared;
+        let is_secondary = answer.transfers.get(id).is_some_and(|transfer| transfer.primary.is_some());
+        let view = views.iter_mut().find(|view| view.name == id.view).filter(|_| !is_secondary);
+        let key = NameKey::new(&id.apex, *seed);
+        let Some(view) = view.filter(|view| view.zones.get(&key, 0).is_some()) else { return false };
+        view.zones.put(zone);
+        self.has_other_zones = true;
+        true
+    }
+
     /// Puts what came by transfer in the place of a configured secondary zone. Costs what differs from the zone that is
     /// replaced, however large that is and however many others there are.
     fn put_transferred(&mut self, id: &ZoneId) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tracing::{info, warn};
 
 use super::board::Board;
@@ -24,15 +24,19 @@ use super::tasks::{Drain, Tasks, UnexpectedEnd};
 use crate::admin::{self, Admin, AdminError, ExplainQuery, Pages};
 use crate::answer::{self, Snapshot, Worker};
 use crate::config::Config;
-use crate::listener::{self, HANDED_OFF_MAX, HandedOff, Listeners, Service};
+use crate::journal::{self, Journal};
+use crate::listener::{self, HANDED_OFF_MAX, HandOff, Listeners, Service};
 use crate::mesh::PeerStates;
 use crate::metrics::Metrics;
 use crate::monitor::{Authorities, CONCURRENCY_DEFAULT, Schedule, ScheduleOptions};
 use crate::status::Remembered;
 use crate::transfer::{self, NewZone, ZoneStore};
+use crate::update;
 
 /// How many versions of secondary zones may wait.
 const VERSIONS_MAX: usize = 16;
+/// Octets that the updates of one zone may take in the journal.
+const JOURNAL_OCTETS_MAX: u64 = 256 << 20;
 /// How many writes to the state folder may wait.
 const SAVES_MAX: usize = 16;
 
@@ -70,13 +74,16 @@ impl Node {
         let monitors = prepared.monitors.clone();
         let mut board = Board::new(prepared, &remembered, clock.now());
         let zone_store = ZoneStore::new(&config.state);
+        let journal = Journal::open(&config.state.join("updates.journal"), journal_options(config.seed));
+        let journal = journal.map_err(|error| StartError::Other(error.to_string()))?;
         restore_zones(&mut board, &zone_store, clock);
         let first = board.settle(clock.now()).ok_or_else(|| StartError::Other("no first snapshot".into()))?;
         let snapshot = Arc::new(ArcSwap::from_pointee(first.snapshot));
 
         let control = Control::bind(&config.control).map_err(StartError::Control)?;
-        let (handed_off, handed_off_in) = mpsc::channel(HANDED_OFF_MAX);
-        let service = service(&snapshot, &metrics, clock, handed_off);
+        let (transfers, transfers_in) = mpsc::channel(HANDED_OFF_MAX);
+        let (updates, updates_in) = mpsc::channel(HANDED_OFF_MAX);
+        let service = service(&snapshot, &metrics, clock, HandOff { transfers, updates });
         let listeners = Listeners::start(&config.listeners, &service).map_err(StartError::Listeners)?;
 
         let mut tasks = Tasks::new();
@@ -102,14 +109,21 @@ impl Node {
             unix_seconds: Arc::new(move || clock.wall_millis() / 1000),
         };
         let (server, mut drain, generations) =
-            (transfer::Server::new(context, versions, zone_store), tasks.drain(), published.subscribe());
-        tasks.spawn("transfer", async move { server.run(handed_off_in, generations, drain.requested()).await });
+            (transfer::Server::new(context.clone(), versions, zone_store), tasks.drain(), published.subscribe());
+        let (new_versions, new_versions_in) = mpsc::channel(VERSIONS_MAX);
+        let gate = Arc::new(Mutex::new(()));
+        let parts = update::parts(context, journal, new_versions, Arc::clone(&gate));
+        tasks.spawn("transfer", async move { server.run(transfers_in, generations, drain.requested()).await });
+        let (mut drain, update::Parts { server, writer }) = (tasks.drain(), parts);
+        tasks.spawn("update", async move { server.run(updates_in, drain.requested()).await });
+        let mut drain = tasks.drain();
+        tasks.spawn("update-writer", async move { writer.run(drain.requested()).await });
         let publisher =
             Publisher::new(board, Arc::clone(&snapshot), published, schedule, saves, Arc::clone(&metrics), clock);
         mesh::listen(config.mesh.as_ref(), clock, &peers, publisher.offered(), &mut tasks)
             .map_err(StartError::Other)?;
-        tasks.spawn("publisher", publisher.run(facts_in, commands_in, versions_in, tasks.drain()));
-        let reloader = Reloader::new(path, &config, commands.clone(), dialled, Arc::clone(&metrics), clock);
+        tasks.spawn("publisher", publisher.run(facts_in, commands_in, versions_in, new_versions_in, tasks.drain()));
+        let reloader = Reloader::new(path, &config, commands.clone(), dialled, Arc::clone(&metrics), clock, gate);
         tasks.spawn("reload", reloader.map_err(StartError::Other)?.run(tasks.drain()));
 
         let operations = Arc::new(Operations::new(commands, Arc::clone(&snapshot), first_round, peers, metrics, clock));
@@ -173,6 +187,11 @@ fn restore_zones(board: &mut Board, store: &ZoneStore, clock: Clock) {
     }
 }
 
+/// What the journal of updates may take.
+fn journal_options(seed: u64) -> journal::Options {
+    journal::Options { zone_octets_max: JOURNAL_OCTETS_MAX, seed }
+}
+
 /// What the last run left behind. Overrides that cannot be read are an error: an operator's word is not forgotten in
 /// silence. Health that cannot be read is learnt again.
 fn remember(store: &Store, now: Now) -> Result<Remembered, StartError> {
@@ -188,12 +207,7 @@ fn remember(store: &Store, now: Now) -> Result<Remembered, StartError> {
     Ok(Remembered { overrides, ..memory::restore_health(&health) })
 }
 
-fn service(
-    snapshot: &Arc<ArcSwap<Snapshot>>,
-    metrics: &Arc<Metrics>,
-    clock: Clock,
-    hand_off: mpsc::Sender<HandedOff>,
-) -> Service {
+fn service(snapshot: &Arc<ArcSwap<Snapshot>>, metrics: &Arc<Metrics>, clock: Clock, hand_off: HandOff) -> Service {
     Service {
         snapshot: Arc::clone(snapshot),
         metrics: Arc::clone(metrics),

@@ -25,6 +25,7 @@ use crate::metrics::{Limit, Metrics};
 use crate::monitor::Schedule;
 use crate::status::{Enabled, Fact, Moment, ObjectKind, Override, Remembered};
 use crate::transfer::NewZone;
+use crate::update::NewVersion;
 
 /// How many facts may wait; senders wait when there are more.
 pub(super) const FACTS_MAX: usize = 8192;
@@ -94,6 +95,8 @@ pub(super) struct Publisher {
     offered: watch::Sender<Arc<Report>>,
     /// Whether a verdict flipped since.
     has_flipped: bool,
+    /// Who waits for a version of a zone to be in use.
+    waiting: Vec<oneshot::Sender<()>>,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
@@ -119,6 +122,7 @@ impl Publisher {
             replaced: Vec::new(),
             offered: watch::Sender::default(),
             has_flipped: false,
+            waiting: Vec::new(),
             metrics,
             clock,
         }
@@ -135,6 +139,7 @@ impl Publisher {
         mut facts: mpsc::Receiver<Fact>,
         mut commands: mpsc::Receiver<Command>,
         mut versions: mpsc::Receiver<NewZone>,
+        mut updates: mpsc::Receiver<NewVersion>,
         mut drain: Drain,
     ) -> Result<(), String> {
         let mut ageing = interval(AGEING_PERIOD);
@@ -156,6 +161,12 @@ impl Publisher {
                 }
                 Some(command) = commands.recv() => self.handle(command),
                 Some(new) = versions.recv() => self.board.replace_zone(new),
+                Some(new) = updates.recv() => {
+                    self.update(new);
+                    while let Ok(new) = updates.try_recv() {
+                        self.update(new);
+                    }
+                }
                 _ = ageing.tick() => self.age(),
                 _ = saving.tick() => self.save_health(),
             }
@@ -163,6 +174,14 @@ impl Publisher {
         }
         self.save_health();
         Ok(())
+    }
+
+    /// Takes the next version of a zone; who sent it is told once it is in use.
+    fn update(&mut self, new: NewVersion) {
+        let NewVersion { id, zone, served } = new;
+        if self.board.update_zone(&id, zone) {
+            self.waiting.push(served);
+        }
     }
 
     /// Lets time pass: ends overrides, and keeps verdicts that flipped in the last second.
@@ -238,6 +257,9 @@ impl Publisher {
         self.replaced.push(self.snapshot.swap(Arc::new(settled.snapshot)));
         self.published.send_replace(generation);
         self.metrics.set_generation(generation);
+        for served in self.waiting.drain(..) {
+            let _ = served.send(()); // nobody waits where the writer has ended
+        }
     }
 
     /// Lets go of snapshots that no worker reads any more. One with other zones goes on a thread of its own: a million
@@ -391,7 +413,8 @@ mod tests {
         let publisher =
             Publisher::new(board, Arc::clone(&snapshot), watch::Sender::new(0), schedule, saves, metrics, clock);
         tasks.spawn("saver", saver::run(store.clone(), saves_in));
-        tasks.spawn("publisher", publisher.run(facts_in, commands_in, mpsc::channel(1).1, tasks.drain()));
+        let (versions, updates) = (mpsc::channel(1).1, mpsc::channel(1).1);
+        tasks.spawn("publisher", publisher.run(facts_in, commands_in, versions, updates, tasks.drain()));
         World { facts, commands, snapshot, store, _tasks: tasks, _folder: folder }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
@@ -71,6 +71,8 @@ pub(super) struct Reloader {
     metrics: Arc<Metrics>,
     clock: Clock,
     hangup: Signal,
+    /// Held from before zones are read until they are in use, so that no update is made to what they replace.
+    gate: Arc<Mutex<()>>,
 }
 
 impl Reloader {
@@ -82,11 +84,12 @@ impl Reloader {
         peers: watch::Sender<Vec<PeerAddress>>,
         metrics: Arc<Metrics>,
         clock: Clock,
+        gate: Arc<Mutex<()>>,
     ) -> Result<Self, String> {
         let hangup = signal(SignalKind::hangup()).map_err(|error| format!("listening to SIGHUP: {error}"))?;
         let watch = config.watch.then(|| Watch::new(watched(path, config)));
         let (path, seed, fixed) = (path.to_owned(), config.seed, Fixed::of(config));
-        Ok(Self { path, seed, fixed, watch, commands, peers, metrics, clock, hangup })
+        Ok(Self { path, seed, fixed, watch, commands, peers, metrics, clock, hangup, gate })
     }
 
     /// Reloads until the drain begins.
@@ -108,6 +111,8 @@ impl Reloader {
 
     /// Loads and, when nothing is wrong, applies.
     async fn reload(&mut self, cause: &'static str) {
+        let gate = Arc::clone(&self.gate);
+        let _held = gate.lock().await;
         if let Some(watch) = &mut self.watch {
             watch.mark_loaded();
         }

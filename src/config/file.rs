@@ -11,5 +11,7 @@ pub(crate) use super::file_steering::{
     WhenAllDown, WideIp, WideIpMethod,
 };
 pub(crate) use super::file_topology::{Condition, Record, TopologyMatch};
-pub(crate) use super::file_transfer::{Access, Key, KeyAlgorithm, Peer, Primary, Transfer, TransferWideIps};
+pub(crate) use super::file_transfer::{
+    Access, Key, KeyAlgorithm, Peer, Primary, Serial, Transfer, TransferWideIps, Update, UpdateAction, UpdateMatch,
+};
 pub(crate) use super::file_views::View;

@@ -13,8 +13,8 @@ use crate::topology::Prefix;
 use crate::wire::Name;
 
 use super::file::{
-    Condition, Datacenter, Key, Limits, Monitor, Pool, Primary, Record, Server, TopologyMatch, Transfer,
-    TransferWideIps, View, WideIp,
+    Condition, Datacenter, Key, Limits, Monitor, Pool, Primary, Record, Serial, Server, TopologyMatch, Transfer,
+    TransferWideIps, Update, View, WideIp,
 };
 
 /// The configuration of a Fairlead DNS node (`fairlead serve`).
@@ -181,6 +181,14 @@ pub(crate) struct Zone {
     pub(crate) deny_query: Option<List<Written<Prefix>>>,
     /// What a client gets that may not ask for names of this zone. Default: refused.
     pub(crate) denied_query: Option<DeniedQuery>,
+    /// Who may change the zone by dynamic update (RFC 2136), and what of it. Default: nobody.
+    #[serde(default)]
+    pub(crate) updates: List<Update>,
+    /// How the serial is made of a zone that was changed by update. Default: increment.
+    pub(crate) serial: Option<Serial>,
+    /// Whether updates of a secondary zone are passed on to its primary, with the signature they came with. Default:
+    /// false.
+    pub(crate) forward_updates: Option<bool>,
 }
 
 /// What a zone file in YAML says of itself, under the key `$zone`.

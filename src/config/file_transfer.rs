@@ -1,4 +1,4 @@
-//! TSIG keys and what zone transfer may do, as written.
+//! TSIG keys and what zone transfer and dynamic update may do, as written.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::collections::{List, OneOrMore};
 use super::values::Written;
 use crate::topology::Prefix;
+use crate::wire::{Name, RecordType};
 
 /// A TSIG key.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -63,6 +64,65 @@ pub(crate) struct Access {
     pub(crate) address: Option<Written<Prefix>>,
     /// The name of a key.
     pub(crate) key: Option<String>,
+}
+
+/// Lets a key make some changes by dynamic update.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Update {
+    /// The name of the key that must sign the update. It may be left out for a loopback address only: any other can be
+    /// forged.
+    pub(crate) key: Option<String>,
+    /// An address or prefix the update must come from. Default: any.
+    pub(crate) address: Option<Written<Prefix>>,
+    /// Which names may be changed: all of the zone, those in `names` with all below them (`subtree`), those alone
+    /// (`exact`), or the one that the key is named after (`self`). Default: zone.
+    #[serde(rename = "match")]
+    pub(crate) names_match: Option<UpdateMatch>,
+    /// The names of `subtree` and `exact`.
+    pub(crate) names: Option<OneOrMore<Written<Name>>>,
+    /// The types that may be changed, or ANY. Default: every type but SOA and NS.
+    pub(crate) types: Option<OneOrMore<Written<RecordType>>>,
+    /// What may be done. Default: add and delete.
+    pub(crate) actions: Option<OneOrMore<UpdateAction>>,
+}
+
+/// The names that a rule is about.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum UpdateMatch {
+    /// Every name of the zone.
+    Zone,
+    /// The names listed, and all below them.
+    Subtree,
+    /// The names listed.
+    Exact,
+    /// The name of the key.
+    #[serde(rename = "self")]
+    KeyName,
+}
+
+/// What an update does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum UpdateAction {
+    /// It adds records.
+    Add,
+    /// It deletes records.
+    Delete,
+}
+
+/// How the serial of a zone is made that was changed by update.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Serial {
+    /// The next number.
+    Increment,
+    /// The time in seconds since 1970, or the next number.
+    UnixTime,
+    /// The date and two digits, 2025063000, or the next number.
+    #[serde(rename = "dateserial")]
+    Date,
 }
 
 /// Another server.

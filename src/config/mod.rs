@@ -35,6 +35,7 @@ mod steering;
 mod testing;
 mod topology;
 mod transfers;
+mod updates;
 mod values;
 mod views;
 mod wide_ips;

@@ -1,4 +1,4 @@
-//! What is written of zone transfer → who may have which zone, every key resolved.
+//! What is written of zones between servers → who may have which zone and change it, every key resolved.
 
 use std::net::SocketAddr;
 
@@ -11,6 +11,7 @@ use super::file;
 use super::issues::Issues;
 use super::limits;
 use super::node::Place;
+use super::updates;
 use super::views::WrittenView;
 
 /// What the zones of all views say of their transfer.
@@ -43,6 +44,7 @@ impl Resolver<'_> {
                 Some(file::TransferWideIps::Omit) | None => TransferWideIps::Omit,
             },
             primary: written.primary.as_ref().and_then(|primary| self.primary(primary, &place.field("primary"))),
+            updates: updates::resolve(written, place, self.issues, |key, place| self.key(key, place)),
         }
     }
 

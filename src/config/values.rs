@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer};
 
 use crate::topology::Prefix;
-use crate::wire::Name;
+use crate::wire::{Name, RecordType};
 
 use super::node::Shortened;
 
@@ -169,6 +169,15 @@ impl FromText for Name {
 
     fn from_text(text: &str) -> Result<Self, String> {
         text.parse().map_err(|error: crate::wire::NameError| error.to_string())
+    }
+}
+
+impl FromText for RecordType {
+    const NAME: &'static str = "RecordType";
+    const WANTED: &'static str = "a record type such as `TXT` or `TYPE65280`";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| String::new())
     }
 }
 

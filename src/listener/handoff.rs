@@ -1,8 +1,10 @@
-//! Queries that are answered elsewhere: transfers and notifications, which take time or change what is served.
+//! Queries that are answered elsewhere: transfers, notifications and updates, which take time or change what is served.
 
 use std::net::SocketAddr;
 
 use tokio::sync::mpsc;
+
+use crate::wire::Opcode;
 
 /// How many queries may wait to be taken over; more are answered with SERVFAIL.
 pub const HANDED_OFF_MAX: usize = 256;
@@ -19,6 +21,25 @@ pub struct HandedOff {
     pub listener: SocketAddr,
     /// Where the answer goes.
     pub replies: Replies,
+}
+
+/// Those who answer what this path has no time for.
+#[derive(Clone)]
+pub struct HandOff {
+    /// Transfers and notifications.
+    pub transfers: mpsc::Sender<HandedOff>,
+    /// Dynamic updates.
+    pub updates: mpsc::Sender<HandedOff>,
+}
+
+impl HandOff {
+    /// Who answers this packet.
+    pub(super) fn of(&self, packet: &[u8]) -> &mpsc::Sender<HandedOff> {
+        match packet.get(2).map(|flags| Opcode(flags >> 3 & 0xf)) {
+            Some(Opcode::UPDATE) => &self.updates,
+            _ => &self.transfers,
+        }
+    }
 }
 
 /// Sends one datagram back to whom it is for.

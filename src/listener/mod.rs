@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 pub use bind::BindError;
-pub use handoff::{HANDED_OFF_MAX, HandedOff, Replies, SendDatagram};
+pub use handoff::{HANDED_OFF_MAX, HandOff, HandedOff, Replies, SendDatagram};
 pub use settings::{Settings, TcpLimits};
 pub use worker::{Respond, Service};
 

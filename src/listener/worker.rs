@@ -8,9 +8,7 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, Guard};
 use tracing::{error, warn};
 
-use tokio::sync::mpsc;
-
-use super::handoff::{HandedOff, Replies};
+use super::handoff::{HandOff, HandedOff, Replies};
 use crate::answer::{AnswerSource, Limited, Outcome, SignatureOutcome, Snapshot, Transport, Worker};
 use crate::metrics::{
     Answered, DecisionCounters, DropReason, Limit, Metrics, Protocol, QueryCounters, RateAction, Signature, Site,
@@ -36,7 +34,7 @@ pub struct Service {
     /// The wall clock, in seconds since 1970; read once per batch, for signatures.
     pub unix_seconds: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// Where queries go that are about whole zones; without it they are refused.
-    pub hand_off: Option<mpsc::Sender<HandedOff>>,
+    pub hand_off: Option<HandOff>,
     /// Answers one packet.
     pub respond: Respond,
 }
@@ -178,7 +176,7 @@ impl Responder {
         out: &mut [u8],
     ) -> Option<usize> {
         let handed_off = HandedOff { packet: packet.to_vec(), source, listener: self.listener, replies };
-        if self.service.hand_off.as_ref()?.try_send(handed_off).is_ok() {
+        if self.service.hand_off.as_ref()?.of(packet).try_send(handed_off).is_ok() {
             return None;
         }
         self.service.metrics.limit_hit(Limit::HandedOff);

@@ -47,6 +47,8 @@ pub(super) const TRANSFERS: Family = counter(
     &["direction", "kind", "result"],
     "Zone transfers asked of this node (out) and by it (in), and what became of them.",
 );
+pub(super) const UPDATES: Family =
+    counter("fairlead_updates_total", &["result"], "Dynamic updates of zones, by what became of them.");
 pub(super) const NOTIFIES: Family = counter(
     "fairlead_notifies_total",
     &["direction", "result"],

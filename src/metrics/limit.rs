@@ -41,6 +41,8 @@ pub enum Limit {
     HandedOff,
     /// Zone transfers under way at once.
     Transfers,
+    /// Updates that wait to be carried out or passed on.
+    Updates,
     /// How long one zone transfer may take.
     TransferTime,
     /// Changes of one zone that are kept for IXFR.
@@ -71,7 +73,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every value, in the order of the counters.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::TcpConnections,
         Self::TcpConnectionsPerClient,
         Self::TcpConnectionsPerNetwork,
@@ -91,6 +93,7 @@ impl Limit {
         Self::UdpSendBuffer,
         Self::HandedOff,
         Self::Transfers,
+        Self::Updates,
         Self::TransferTime,
         Self::HistoryChanges,
         Self::HistoryRecords,
@@ -128,6 +131,7 @@ impl Limit {
             Self::UdpSendBuffer => "udp_send_buffer",
             Self::HandedOff => "handed_off",
             Self::Transfers => "transfers",
+            Self::Updates => "updates",
             Self::TransferTime => "transfer_time",
             Self::HistoryChanges => "history_changes",
             Self::HistoryRecords => "history_records",

@@ -14,6 +14,7 @@ mod queries;
 mod registry;
 mod scrape;
 mod transfers;
+mod updates;
 
 pub use decisions::{DecisionCounters, DecisionLayout};
 pub use labels::{
@@ -24,3 +25,4 @@ pub use queries::{Answered, QueryCounters};
 pub use registry::{Metrics, Reader};
 pub use scrape::{KernelUdp, PeerTraffic, Scrape, Session};
 pub use transfers::{NotifyResult, TransferKind, TransferResult};
+pub use updates::UpdateResult;

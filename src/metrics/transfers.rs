@@ -6,6 +6,7 @@ use prometheus::{IntCounterVec, IntGaugeVec, Registry};
 
 use super::family;
 use super::registry::{Metrics, counters, gauges};
+use super::updates::UpdateResult;
 
 /// How a zone is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,10 +89,11 @@ impl NotifyResult {
     }
 }
 
-/// The counters of transfers and notifications.
+/// The counters of transfers, notifications and updates.
 pub(super) struct TransferCounters {
     transfers: IntCounterVec,
     notifies: IntCounterVec,
+    pub(super) updates: IntCounterVec,
     secondaries: IntGaugeVec,
 }
 
@@ -111,7 +113,11 @@ impl TransferCounters {
         {
             let _: prometheus::IntCounter = notifies.with_label_values(&[direction, result.as_str()]);
         }
-        Self { transfers, notifies, secondaries: gauges(registry, &family::SECONDARY_SERIAL, &[]) }
+        let updates = counters(registry, &family::UPDATES, &[]);
+        for result in UpdateResult::ALL {
+            let _: prometheus::IntCounter = updates.with_label_values(&[result.as_str()]);
+        }
+        Self { transfers, notifies, updates, secondaries: gauges(registry, &family::SECONDARY_SERIAL, &[]) }
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Context {
 
 impl Context {
     /// The wall clock's time.
-    pub(super) fn now(&self) -> u64 {
+    pub fn now(&self) -> u64 {
         (self.unix_seconds)()
     }
 }

@@ -20,6 +20,7 @@ mod steered;
 mod store;
 
 pub use context::Context;
+pub use requests::Request;
 pub use secondary::NewZone;
-pub use server::Server;
+pub use server::{Server, answer};
 pub use store::{Stored, ZoneStore};

@@ -6,8 +6,11 @@ use crate::wire::tsig::{Check, Signer, check};
 use crate::wire::{Name, NameKey, Query, RecordType, Records};
 use crate::zone::ZoneId;
 
+/// Octets of a signature that tell it from all others: the fewest that RFC 8945 §5.2.2.1 lets a MAC have.
+const SIGNATURE_OCTETS: usize = 10;
+
 /// A query that was handed off.
-pub(super) struct Request {
+pub struct Request {
     pub(super) packet: Vec<u8>,
     pub(super) query: Query,
     /// The zone asked for, in the view of who asks.
@@ -20,7 +23,7 @@ pub(super) struct Request {
 
 impl Request {
     /// Reads a packet that the answer path let through; none when its signature is not good any more.
-    pub(super) fn read(handed_off: HandedOff, snapshot: &Snapshot, now: u64) -> Option<(Self, Replies)> {
+    pub fn read(handed_off: HandedOff, snapshot: &Snapshot, now: u64) -> Option<(Self, Replies)> {
         let HandedOff { packet, source, listener, replies } = handed_off;
         let mut key = NameKey::root(snapshot.seed());
         let query = Query::parse(&packet, &mut key, snapshot.seed()).ok()?;
@@ -38,8 +41,33 @@ impl Request {
     }
 
     /// The name of the key that signed it.
-    pub(super) fn key_name(&self) -> Option<&Name> {
+    pub fn key_name(&self) -> Option<&Name> {
         self.signer.as_ref().map(|signer| signer.key().name())
+    }
+
+    /// What tells the signed message from every other, however much of its MAC was sent.
+    pub fn signature(&self) -> Option<&[u8]> {
+        self.signer.as_ref()?.request_mac().get(..SIGNATURE_OCTETS)
+    }
+
+    /// Whether a view takes the query; without one there is nothing to be asked for.
+    pub const fn has_view(&self) -> bool {
+        self.has_view
+    }
+
+    /// The message.
+    pub fn packet(&self) -> &[u8] {
+        &self.packet
+    }
+
+    /// What was read of it.
+    pub const fn query(&self) -> &Query {
+        &self.query
+    }
+
+    /// The zone asked for.
+    pub const fn zone(&self) -> &ZoneId {
+        &self.zone
     }
 
     /// The serial of the SOA behind the question: what an IXFR starts from, or what a NOTIFY tells.

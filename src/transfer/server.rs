@@ -308,6 +308,20 @@ fn datagram(context: &Context, request: &Request, zone: &Zone, replies: Replies)
     }
 }
 
+/// "Prohibited" of RFC 8914 §4.19.
+const PROHIBITED: u16 = 18;
+
+/// Answers a request that changes a zone with a code, and with the reason where there is one to give.
+pub fn answer(context: &Context, request: &Request, replies: Replies, rcode: Rcode, prohibited: Option<&str>) {
+    let mut writer = Writer::new(&request.packet, &request.query, request.signer.clone(), DATAGRAM_MAX);
+    if let Some(reason) = prohibited {
+        writer.explain(PROHIBITED, reason);
+    }
+    if let Some(message) = writer.finish(rcode, false, context.now()) {
+        replies.send(message);
+    }
+}
+
 /// Answers with a code alone.
 pub(super) fn reply(context: &Context, request: &Request, replies: Replies, rcode: Rcode) {
     let mut writer = Writer::new(&request.packet, &request.query, request.signer.clone(), DATAGRAM_MAX);

@@ -96,6 +96,21 @@ impl OfView {
         self.exact.get(key, 0)
     }
 
+    /// The wide IP that owns a name and type, as [`Tables::owner_in`](super::Tables::owner_in) has it.
+    pub(super) fn owner(&self, key: &NameKey, record_type: RecordType) -> Option<WideIpId> {
+        let mut exact = self.exact(key).into_iter().flat_map(OfName::iter);
+        if record_type == RecordType::ANY {
+            return exact.next().map(|(_, id)| id);
+        }
+        let is_same = |of: RecordType| of == record_type;
+        let excludes = |of: RecordType| of == RecordType::CNAME || record_type == RecordType::CNAME;
+        let find = |is_owner: &dyn Fn(RecordType) -> bool| {
+            let exact = self.exact(key).into_iter().flat_map(OfName::iter).find(|(of, _)| is_owner(*of));
+            exact.map(|(_, id)| id).or_else(|| self.pattern(key, |of, _| is_owner(of)))
+        };
+        find(&is_same).or_else(|| find(&excludes))
+    }
+
     /// The best pattern that matches the name and passes `accept`.
     pub(super) fn pattern(&self, key: &NameKey, accept: impl Fn(RecordType, WideIpId) -> bool) -> Option<WideIpId> {
         if self.globs.is_empty() { None } else { self.globs.find(key, accept) }

@@ -367,6 +367,13 @@ impl Tables {
         is_owned.then_some(Owner { tables: self, names, key, exact })
     }
 
+    /// The wide IP, enabled or not, that a name and type belong to in a view, so that no record of a zone can stand there:
+    /// one of the type, else one of type CNAME, which answers for all. A CNAME record stands beside no wide IP. For type
+    /// ANY, one that stands at exactly this name.
+    pub fn owner_in(&self, view: ViewId, key: &NameKey, record_type: RecordType) -> Option<WideIpId> {
+        self.layout.names.of(view)?.owner(key, record_type)
+    }
+
     /// Whether a wide IP is enabled; one that is not is as if it were not there.
     #[inline]
     pub fn is_enabled(&self, id: WideIpId) -> bool {

@@ -66,6 +66,10 @@ impl<'p> Records<'p> {
 
 /// RDATA between two offsets with its names uncompressed; none when a name does not end where its type says.
 fn expand(packet: &[u8], record_type: RecordType, from: usize, end: usize) -> Option<Vec<u8>> {
+    if from == end {
+        // RFC 2136 §2.4: what an update asks or deletes by type has no data.
+        return Some(Vec::new());
+    }
     let Some((fixed, names)) = layout(record_type) else { return Some(packet.get(from..end)?.to_vec()) };
     let mut at = from + fixed;
     let mut rdata = packet.get(from..at.min(end))?.to_vec();
@@ -154,6 +158,8 @@ mod tests {
     fn a_name_in_rdata_ends_with_its_record() {
         let record = |length: u8| [&[0][..], &[0, 2, 0, 1, 0, 0, 0, 9, 0, length], b"\x01a\0"].concat();
         assert!(read(&record(3), 0).is_some());
+        let empty = [&[0][..], &[0, 2, 0, 255, 0, 0, 0, 0, 0, 0]].concat();
+        assert_eq!(read(&empty, 0), Some((".".to_owned(), Vec::new(), empty.len())));
         assert!(read(&record(2), 0).is_none() && read(&record(4), 0).is_none());
     }
 

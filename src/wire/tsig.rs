@@ -228,6 +228,11 @@ impl Signer {
         &self.key
     }
 
+    /// The MAC of the request that replies are to be signed for; of a signer that signed a reply, that reply's.
+    pub fn request_mac(&self) -> &[u8] {
+        self.prior.as_slice()
+    }
+
     /// Octets that the record will take.
     pub fn octets(&self) -> usize {
         let algorithm = self.key.algorithm();

@@ -45,6 +45,7 @@ mod rdata_text;
 mod rdata_time;
 mod rdata_wire;
 mod record;
+pub mod serial;
 mod shard;
 mod tree;
 

@@ -1,0 +1,139 @@
+//! Takes what the listener hands off: judges who asks, reads the message, and passes on what is to be done.
+
+use std::future::Future;
+use std::net::SocketAddr;
+
+use tokio::sync::mpsc;
+use tracing::{debug, info};
+
+use super::forward::Forwarder;
+use super::message::{Refusal, Update};
+use crate::answer::Snapshot;
+use crate::listener::{HandedOff, Replies};
+use crate::metrics::{Limit, UpdateResult};
+use crate::transfer::{Context, Request, answer};
+use crate::wire::{Class, Name, Rcode, RecordType};
+use crate::zone::ZoneId;
+
+/// How many updates may wait to be carried out. More are answered with SERVFAIL and not REFUSED: another time they may
+/// be done, which REFUSED would deny.
+pub const WAITING_MAX: usize = 100;
+
+/// An update that its sender may ask for, on its way to the writer.
+pub(super) struct Job {
+    pub(super) request: Request,
+    pub(super) update: Update,
+    pub(super) source: SocketAddr,
+    pub(super) replies: Replies,
+}
+
+/// The receiving side.
+pub struct Server {
+    context: Context,
+    jobs: mpsc::Sender<Job>,
+    forwarder: Forwarder,
+}
+
+/// What becomes of a request.
+enum Verdict {
+    /// It is to be carried out.
+    Do(Update),
+    /// The zone's primary is to carry it out.
+    Forward,
+}
+
+impl Server {
+    pub(super) fn new(context: Context, jobs: mpsc::Sender<Job>) -> Self {
+        let forwarder = Forwarder::new(context.clone());
+        Self { context, jobs, forwarder }
+    }
+
+    /// Serves `requests` until `drain` is ready.
+    ///
+    /// # Errors
+    /// The other end of a channel is gone.
+    pub async fn run(
+        self,
+        mut requests: mpsc::Receiver<HandedOff>,
+        drain: impl Future<Output = ()> + Send,
+    ) -> Result<(), String> {
+        let mut drain = std::pin::pin!(drain);
+        loop {
+            tokio::select! {
+                () = &mut drain => return Ok(()),
+                request = requests.recv() => match request {
+                    Some(request) => self.handle(request)?,
+                    None => return Err("nobody is left to hand updates off".into()),
+                },
+            }
+        }
+    }
+
+    fn handle(&self, handed_off: HandedOff) -> Result<(), String> {
+        let (snapshot, source) = (self.context.snapshot.load_full(), handed_off.source);
+        let Some((request, replies)) = Request::read(handed_off, &snapshot, self.context.now()) else { return Ok(()) };
+        let update = match judge(&snapshot, &request, source) {
+            Ok(Verdict::Do(update)) => update,
+            Ok(Verdict::Forward) => {
+                self.forwarder.pass_on(&snapshot, request, source, replies);
+                return Ok(());
+            }
+            Err(refusal) => {
+                refuse(&self.context, &request, source, replies, &refusal);
+                return Ok(());
+            }
+        };
+        match self.jobs.try_send(Job { request, update, source, replies }) {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::TrySendError::Full(job)) => {
+                self.context.metrics.limit_hit(Limit::Updates);
+                self.context.metrics.updated(UpdateResult::Limit);
+                answer(&self.context, &job.request, job.replies, Rcode::SERVFAIL, None);
+                Ok(())
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => Err("nobody is left to carry updates out".into()),
+        }
+    }
+}
+
+/// Who may ask what: RFC 2136 §3.1, then permission as far as the message alone tells.
+fn judge(snapshot: &Snapshot, request: &Request, source: SocketAddr) -> Result<Verdict, Refusal> {
+    let id: &ZoneId = request.zone();
+    if !request.has_view() {
+        return Err(Refusal::new(Rcode::REFUSED, "no view takes the sender"));
+    }
+    if request.query().record_type != RecordType::SOA {
+        return Err(Refusal::new(Rcode::FORMERR, "the zone section is not of type SOA"));
+    }
+    if request.query().class != Class::IN {
+        return Err(Refusal::new(Rcode::NOTAUTH, "the zone is of another class than IN"));
+    }
+    let zone = snapshot.zone(id).ok_or_else(|| Refusal::new(Rcode::NOTAUTH, "there is no such zone"))?;
+    let policy = snapshot.transfers().get(id);
+    if let Some(policy) = policy.filter(|policy| policy.primary.is_some()) {
+        return match policy.updates.forward {
+            true => Ok(Verdict::Forward),
+            false => Err(Refusal::new(Rcode::NOTAUTH, "the zone is updated at its primary")),
+        };
+    }
+    let key: Option<&Name> = request.key_name();
+    if !policy.is_some_and(|policy| policy.updates.knows(source.ip(), key)) {
+        return Err(Refusal::new(Rcode::REFUSED, "no rule of the zone lets the sender change anything"));
+    }
+    Update::read(request.packet(), request.query(), zone.apex()).map(Verdict::Do)
+}
+
+/// Answers an update that is not carried out, and says why where operators look.
+pub(super) fn refuse(context: &Context, request: &Request, source: SocketAddr, replies: Replies, refusal: &Refusal) {
+    let result = UpdateResult::of(refusal.rcode);
+    context.metrics.updated(result);
+    let key = request.key_name().map(ToString::to_string).unwrap_or_default();
+    let (zone, rcode, reason) = (request.zone(), refusal.rcode, &refusal.reason);
+    match result {
+        // What clients ask in order to find out is no event.
+        UpdateResult::Prerequisite => debug!(%zone, %source, key, %rcode, %reason, "an update was not carried out"),
+        _ => info!(%zone, %source, key, %rcode, %reason, "an update was refused"),
+    }
+    let explained = (refusal.rcode == Rcode::REFUSED).then_some(&*refusal.reason);
+    answer(context, request, replies, refusal.rcode, explained);
+}
