@@ -31,6 +31,14 @@ struct Entry {
     zone: Arc<Zone>,
 }
 
+impl Entry {
+    /// Whether it is the zone of that name, in lower case as every apex is.
+    #[inline]
+    fn is_of(&self, hash: u64, name: &[u8]) -> bool {
+        self.hash == hash && self.zone.apex().as_wire() == name
+    }
+}
+
 impl ZoneMap {
     /// The map of these zones; of two with one name the later counts. Their names are hashed with `seed`.
     pub fn build(zones: impl IntoIterator<Item = Arc<Zone>>, seed: u64) -> Self {
@@ -75,7 +83,7 @@ impl ZoneMap {
         let hash = key.hash(0);
         let index = segment_of(hash, self.segments.len());
         let Some(before) = self.segments.get(index) else { return };
-        let is_other = |entry: &&Entry| entry.hash != hash || entry.zone.apex().as_wire() != key.as_wire();
+        let is_other = |entry: &&Entry| !entry.is_of(hash, key.as_wire());
         let others = before.iter().flatten().filter(is_other).cloned();
         let entries: Vec<Entry> = others.chain(zone.map(|zone| Entry { hash, zone })).collect();
         self.count = self.count + entries.len() - before.iter().flatten().count();
@@ -101,13 +109,18 @@ impl ZoneMap {
         if self.levels >> (key.label_count() - label.min(key.label_count())) & 1 == 0 {
             return None;
         }
-        let (hash, name) = (key.hash(label), key.suffix(label));
+        self.find(key.hash(label), key.suffix(label))
+    }
+
+    /// The zone of that name, in lower case.
+    #[inline]
+    fn find(&self, hash: u64, name: &[u8]) -> Option<&Arc<Zone>> {
         let segment = self.segments.get(segment_of(hash, self.segments.len()))?;
         let mask = segment.len() - 1;
         let mut at = home(hash, mask);
         // At most half of the places are taken, so a free one is found.
         while let Some(Some(entry)) = segment.get(at) {
-            if entry.hash == hash && entry.zone.apex().as_wire() == name {
+            if entry.is_of(hash, name) {
                 return Some(&entry.zone);
             }
             at = (at + 1) & mask;
@@ -118,7 +131,17 @@ impl ZoneMap {
     /// The zone of the longest suffix of `key`, from `label` on, with the label it starts at.
     #[inline]
     pub fn longest(&self, key: &NameKey, label: usize) -> Option<(usize, &Arc<Zone>)> {
-        (label..=key.label_count()).find_map(|label| Some((label, self.get(key, label)?)))
+        let labels = key.label_count();
+        // Only the lengths that are held: usually one, and a loop over a question's labels would ask about each.
+        let mut held = self.levels & u128::MAX.checked_shr(127 - u32::try_from(labels.checked_sub(label)?).ok()?)?;
+        while let Some(longest) = held.checked_ilog2() {
+            let label = labels - usize::try_from(longest).ok()?;
+            if let Some(zone) = self.find(key.hash(label), key.suffix(label)) {
+                return Some((label, zone));
+            }
+            held ^= 1 << longest;
+        }
+        None
     }
 
     /// Every zone, in no order.
