@@ -8,24 +8,25 @@ use std::sync::{Arc, OnceLock};
 use fairlead::answer::{Chaos, Settings, Snapshot, SyntheticZone, Transport, Unmatched, Worker, respond as answer};
 use fairlead::mesh::frame::{Decoder, FRAME_LENGTH_MAX};
 use fairlead::wideip::Tables;
-use fairlead::wire::{Name, RecordType};
-use fairlead::zone::master::{self, no_include};
+use fairlead::wire::{Keys, Name, RecordType};
+use fairlead::zone::master;
+pub(crate) use fairlead::zone::master::no_include;
 use fairlead::zone::{Zone, load, print};
 use hickory_proto::op::Message;
 use hickory_proto::serialize::binary::BinDecodable;
 
-const SEED: u64 = 9;
+pub(crate) const SEED: u64 = 9;
 /// A zone with something of everything that answers differ by.
 const ZONE: &str = "$TTL 300\n@ SOA ns host 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\nwww A 192.0.2.2\nwww AAAA 2001:db8::2\n\
     a CNAME b\nb CNAME www\n*.wild TXT \"w\"\nmail MX 10 www\nmoved DNAME wild\nsub NS ns.sub\nns.sub A 192.0.2.3\n\
     deep.er.name SRV 1 2 3 www\n$GENERATE 1-120 big TXT \"number $ of a set that no datagram holds\"\n";
 
-fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     text.parse().expect("a well-formed name")
 }
 
 /// The contents of a zone, in an order that does not depend on hashes.
-fn contents(zone: &Zone) -> BTreeSet<(Vec<u8>, RecordType, u32, Vec<u8>)> {
+pub(crate) fn contents(zone: &Zone) -> BTreeSet<(Vec<u8>, RecordType, u32, Vec<u8>)> {
     let mut all = BTreeSet::new();
     zone.for_each(|owner, rrset| {
         all.extend(rrset.rdatas().map(|rdata| (owner.to_vec(), rrset.record_type, rrset.ttl, rdata.to_vec())));
@@ -33,7 +34,7 @@ fn contents(zone: &Zone) -> BTreeSet<(Vec<u8>, RecordType, u32, Vec<u8>)> {
     all
 }
 
-fn snapshot() -> &'static Snapshot {
+pub(crate) fn snapshot() -> &'static Snapshot {
     static SNAPSHOT: OnceLock<Snapshot> = OnceLock::new();
     SNAPSHOT.get_or_init(|| {
         let apex = name("fuzz.test.");
@@ -48,7 +49,7 @@ fn snapshot() -> &'static Snapshot {
                 ttl_seconds: 300,
                 negative_ttl_seconds: 30,
             },
-            keys: Arc::default(),
+            keys: Arc::new(Keys::new([crate::signed::key()])),
             transfers: Arc::default(),
             limits: Default::default(),
         };

@@ -1,49 +1,72 @@
 //! Replays the fuzz corpora through the fuzz targets' properties, and variations of them: octets changed, cut and joined.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
+#![allow(clippy::print_stdout, reason = "a long run tells how often each property held")]
 
 #[path = "../fuzz/properties.rs"]
 #[allow(unreachable_pub, reason = "shared with the fuzz targets, which are programs of their own")]
 mod properties;
 
+#[path = "../fuzz/signed.rs"]
+#[allow(unreachable_pub, reason = "shared with the fuzz targets, which are programs of their own")]
+mod signed;
+#[path = "../fuzz/texts.rs"]
+#[allow(unreachable_pub, reason = "shared with the fuzz targets, which are programs of their own")]
+mod texts;
+
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-/// How many variations of each input are tried.
+/// How many variations of each input are tried in one round.
 const VARIATIONS: u64 = 300;
 
-/// Tries every input of a corpus and its variations; the same ones each time.
+/// Tries every input of a corpus and its variations: the same ones each time, and others for as many seconds as
+/// `FAIRLEAD_FUZZ_SECONDS` says.
+#[expect(clippy::disallowed_methods, reason = "a test that may be told for how long to run")]
 fn replay(target: &str, property: fn(&[u8])) {
+    let seconds = std::env::var("FAIRLEAD_FUZZ_SECONDS").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
+    let (started, least) = (Instant::now(), Duration::from_secs(seconds));
+    let mut executions = 0_u64;
+    let mut state = 1_u64;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut paths: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     assert!(!paths.is_empty(), "{} is empty", folder.display());
     let inputs: Vec<Vec<u8>> = paths.iter().map(|path| fs::read(path).unwrap()).collect();
-    let mut state = 1_u64;
     let mut draw = |bound: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(state >> 33).unwrap() % bound.max(1)
     };
-    for input in &inputs {
-        property(input);
-        for _ in 0..VARIATIONS {
-            let mut varied = input.clone();
-            for _ in 0..=draw(4) {
-                let at = draw(varied.len());
-                match draw(5) {
-                    0 if !varied.is_empty() => varied[at] = u8::try_from(draw(256)).unwrap(),
-                    1 if !varied.is_empty() => varied[at] ^= 1 << draw(8),
-                    2 => varied.truncate(at),
-                    3 => varied.insert(at, u8::try_from(draw(256)).unwrap()),
-                    _ => {
-                        let other = &inputs[draw(inputs.len())];
-                        varied.extend_from_slice(&other[draw(other.len())..]);
-                    }
-                }
+    while executions == 0 || started.elapsed() < least {
+        for input in &inputs {
+            property(input);
+            for _ in 0..VARIATIONS {
+                property(&vary(input, &inputs, &mut draw));
+                executions += 1;
             }
-            property(&varied);
         }
     }
+    println!("{target}: {executions} executions");
+}
+
+/// An input with some octets changed, cut, put in, or with a part of another behind it.
+fn vary(input: &[u8], inputs: &[Vec<u8>], draw: &mut impl FnMut(usize) -> usize) -> Vec<u8> {
+    let mut varied = input.to_vec();
+    for _ in 0..=draw(4) {
+        let at = draw(varied.len());
+        match draw(5) {
+            0 if !varied.is_empty() => varied[at] = u8::try_from(draw(256)).unwrap(),
+            1 if !varied.is_empty() => varied[at] ^= 1 << draw(8),
+            2 => varied.truncate(at),
+            3 => varied.insert(at, u8::try_from(draw(256)).unwrap()),
+            _ => {
+                let other = &inputs[draw(inputs.len())];
+                varied.extend_from_slice(&other[draw(other.len())..]);
+            }
+        }
+    }
+    varied
 }
 
 #[test]
@@ -59,4 +82,19 @@ fn a_zone_that_loads_prints_as_itself() {
 #[test]
 fn a_mesh_stream_gives_the_same_frames_however_it_is_cut() {
     replay("mesh_frame", properties::mesh_frame);
+}
+
+#[test]
+fn a_signature_is_good_for_its_message_alone() {
+    replay("signed_message", signed::signed_message);
+}
+
+#[test]
+fn a_configuration_loads_or_says_where_it_is_wrong() {
+    replay("configuration", texts::configuration);
+}
+
+#[test]
+fn a_zone_in_yaml_that_loads_prints_as_itself() {
+    replay("zone_yaml", texts::zone_yaml);
 }
