@@ -27,20 +27,11 @@ pub(super) fn model() -> Model {
         virtual_servers: vec![virtual_server(0, "192.0.2.1:80"), virtual_server(1, "198.51.100.1:80")],
         pools: vec![pool("web-ny", 0), pool("web-lon", 1)],
         wide_ips: vec![WideIp {
-            name: Pattern::Exact("www.example.com.".parse().unwrap()),
-            aliases: Vec::new(),
-            view: Default::default(),
-            record_type: RecordType::A,
-            enabled: true,
             method: WideIpMethod::GlobalAvailability,
-            pools: vec![PoolReference { pool: PoolId(0), ratio: 1 }, PoolReference { pool: PoolId(1), ratio: 1 }],
-            last_resort: None,
-            when_all_down: WhenAllDown::ServeAll,
             negative_ttl_seconds: 30,
             persist_cidr_ipv4: 24,
             persist_cidr_ipv6: 56,
-            use_client_subnet: true,
-            allow_zero_scores: true,
+            ..WideIp::new(Pattern::Exact("www.example.com.".parse().unwrap()), RecordType::A, [PoolId(0), PoolId(1)])
         }],
     }
 }
@@ -51,26 +42,7 @@ fn virtual_server(server: u32, address: &str) -> VirtualServer {
 }
 
 fn pool(name: &str, virtual_server: u32) -> Pool {
-    Pool {
-        name: name.into(),
-        record_type: RecordType::A,
-        enabled: true,
-        ttl_seconds: 30,
-        preferred: PoolMethod::RoundRobin,
-        alternate: PoolMethod::RoundRobin,
-        fallback: PoolMethod::None,
-        fallback_ip: None,
-        max_answers: 1,
-        verify_member_availability: true,
-        respect_fallback_dependency: true,
-        on_unknown: OnUnknown::Hold,
-        min_members_up: 1,
-        members: vec![Member {
-            target: MemberTarget::VirtualServer(VirtualServerId(virtual_server)),
-            ratio: 1,
-            enabled: true,
-        }],
-    }
+    Pool::new(name, RecordType::A, [Member::virtual_server(VirtualServerId(virtual_server), 1)])
 }
 
 /// How the tests' verdicts age.

@@ -58,28 +58,10 @@ pub(crate) fn model() -> Model {
 pub(crate) fn pool(name: &str, members: &str) -> Pool {
     let member = |text: &str| {
         let (letter, ratio) = text.split_at(1);
-        Member {
-            target: MemberTarget::VirtualServer(VirtualServerId(u32::from(letter.as_bytes()[0] - b'a'))),
-            ratio: if ratio.is_empty() { 1 } else { ratio.parse().unwrap() },
-            enabled: true,
-        }
+        let ratio = if ratio.is_empty() { 1 } else { ratio.parse().unwrap() };
+        Member::virtual_server(VirtualServerId(u32::from(letter.as_bytes()[0] - b'a')), ratio)
     };
-    Pool {
-        name: name.into(),
-        record_type: RecordType::A,
-        enabled: true,
-        ttl_seconds: 30,
-        preferred: PoolMethod::RoundRobin,
-        alternate: PoolMethod::RoundRobin,
-        fallback: PoolMethod::None,
-        fallback_ip: None,
-        max_answers: 1,
-        verify_member_availability: true,
-        respect_fallback_dependency: true,
-        on_unknown: OnUnknown::Hold,
-        min_members_up: 1,
-        members: members.split_whitespace().map(member).collect(),
-    }
+    Pool::new(name, RecordType::A, members.split_whitespace().map(member))
 }
 
 /// A CNAME member.
@@ -92,22 +74,7 @@ pub(crate) fn wide_ip(text: &str, pools: &[u32]) -> WideIp {
     let pattern = |text: &str| {
         if text.contains(['*', '?']) { Pattern::Glob(name(text)) } else { Pattern::Exact(name(text)) }
     };
-    WideIp {
-        name: pattern(text),
-        aliases: Vec::new(),
-        view: Default::default(),
-        record_type: RecordType::A,
-        enabled: true,
-        method: WideIpMethod::RoundRobin,
-        pools: pools.iter().map(|&pool| PoolReference { pool: PoolId(pool), ratio: 1 }).collect(),
-        last_resort: None,
-        when_all_down: WhenAllDown::ServeAll,
-        negative_ttl_seconds: 5,
-        persist_cidr_ipv4: 32,
-        persist_cidr_ipv6: 128,
-        use_client_subnet: true,
-        allow_zero_scores: true,
-    }
+    WideIp::new(pattern(text), RecordType::A, pools.iter().map(|&pool| PoolId(pool)))
 }
 
 impl World {

@@ -126,6 +126,29 @@ pub struct Pool {
     pub members: Vec<Member>,
 }
 
+impl Pool {
+    /// An enabled pool that answers one member at a time by turns, as the configuration has it where nothing else is
+    /// said.
+    pub fn new(name: &str, record_type: RecordType, members: impl IntoIterator<Item = Member>) -> Self {
+        Self {
+            name: name.into(),
+            record_type,
+            enabled: true,
+            ttl_seconds: 30,
+            preferred: PoolMethod::RoundRobin,
+            alternate: PoolMethod::RoundRobin,
+            fallback: PoolMethod::None,
+            fallback_ip: None,
+            max_answers: 1,
+            verify_member_availability: true,
+            respect_fallback_dependency: true,
+            on_unknown: OnUnknown::Hold,
+            min_members_up: 1,
+            members: members.into_iter().collect(),
+        }
+    }
+}
+
 /// What an expired verdict counts as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnUnknown {
@@ -147,6 +170,13 @@ pub struct Member {
     pub ratio: u16,
     /// Whether the configuration wants it used.
     pub enabled: bool,
+}
+
+impl Member {
+    /// An enabled member that answers with a virtual server's address; its share by ratio is 0–65535.
+    pub const fn virtual_server(id: VirtualServerId, ratio: u16) -> Self {
+        Self { target: MemberTarget::VirtualServer(id), ratio, enabled: true }
+    }
 }
 
 /// What a member stands for.
@@ -219,6 +249,29 @@ pub struct WideIp {
     pub use_client_subnet: bool,
     /// Whether a topology score of zero may still be answered (F5's topology-allow-zero-scores, default yes).
     pub allow_zero_scores: bool,
+}
+
+impl WideIp {
+    /// An enabled wide IP whose pools, of ratio 1 each, take turns; the rest is as the configuration has it where nothing
+    /// else is said.
+    pub fn new(name: Pattern, record_type: RecordType, pools: impl IntoIterator<Item = PoolId>) -> Self {
+        Self {
+            name,
+            aliases: Vec::new(),
+            view: ViewName::default(),
+            record_type,
+            enabled: true,
+            method: WideIpMethod::RoundRobin,
+            pools: pools.into_iter().map(|pool| PoolReference { pool, ratio: 1 }).collect(),
+            last_resort: None,
+            when_all_down: WhenAllDown::ServeAll,
+            negative_ttl_seconds: 5,
+            persist_cidr_ipv4: 32,
+            persist_cidr_ipv6: 128,
+            use_client_subnet: true,
+            allow_zero_scores: true,
+        }
+    }
 }
 
 /// A pool as one wide IP uses it.
