@@ -9,7 +9,7 @@ use crate::answer::{Snapshot, View, prepare_zones};
 use crate::monitor::Target;
 use crate::status::{Availability, Changed, Enabled, Fact, Moment, ObjectKind, Override, Remembered, Status, Table};
 use crate::transfer::NewZone;
-use crate::wideip::{Model, Tables, VirtualServerId};
+use crate::wideip::{Model, Shifts, Tables, VirtualServerId};
 use crate::wire::NameKey;
 use crate::zone::{Zone, ZoneBuilder, ZoneId};
 
@@ -184,21 +184,23 @@ impl Board {
             return None;
         }
         // Before discovery, which may number the virtual servers anew.
-        let (flipped, mut flips) = self.flips();
+        let mut flips = self.flips();
         if !self.pending.inventories.is_empty() {
             self.discover(now);
         }
         let targets = self.is_stale.then(|| Prepared::targets(&self.prepared.monitors, &self.model));
+        let mut shifts = Shifts::default();
         let tables = if self.is_stale {
             self.tables.rebuild(Arc::clone(&self.model), Arc::clone(&self.prepared.topology), &self.table)
         } else if self.pending.is_empty() {
             self.tables.clone()
         } else {
-            self.tables.refresh(&self.table, &self.pending)
+            self.tables.refresh_noting(&self.table, &self.pending, &mut shifts)
         };
         let before = std::mem::replace(&mut self.tables, tables);
-        if !self.is_stale {
-            flips.extend(self.flips_above(&before, &flipped));
+        // What an operator changed is told where it is done.
+        if !flips.is_empty() {
+            flips.extend(self.flips_above(&before, &shifts));
         }
         self.generation += 1;
         let snapshot = match self.last.take() {
@@ -244,9 +246,9 @@ impl Board {
         (0..self.model.virtual_servers.len()).map(state).collect()
     }
 
-    /// The virtual servers whose state is another than was last told, by index and for the log.
-    fn flips(&mut self) -> (Vec<usize>, Vec<Flip>) {
-        let (mut indices, mut flips) = (Vec::new(), Vec::new());
+    /// The virtual servers whose state is another than was last told.
+    fn flips(&mut self) -> Vec<Flip> {
+        let mut flips = Vec::new();
         for &index in &self.pending.virtual_servers {
             let (Some(status), Some(told)) = (self.table.status(index), self.told.get_mut(index)) else { continue };
             let now = (status.availability, status.enabled);
@@ -254,30 +256,25 @@ impl Board {
                 && before != now
             {
                 let name = self.model.virtual_server_name(id);
-                indices.push(index);
                 flips.push(flip(ObjectKind::VirtualServer, name, before, status));
             }
         }
-        (indices, flips)
+        flips
     }
 
-    /// The pools and wide IPs whose state changed with that of these virtual servers.
-    fn flips_above(&self, before: &Tables, virtual_servers: &[usize]) -> Vec<Flip> {
-        let (pools, wide_ips) = self.tables.above(virtual_servers);
+    /// The pools and wide IPs whose state changed.
+    fn flips_above(&self, before: &Tables, shifts: &Shifts) -> Vec<Flip> {
         let mut flips = Vec::new();
         let mut compare = |kind, name: String, old: Option<Status>, new: Option<Status>| {
             if let (Some(old), Some(new)) = (old, new) {
-                let old = (old.availability, old.enabled);
-                if old != (new.availability, new.enabled) {
-                    flips.push(flip(kind, name, old, &new));
-                }
+                flips.push(flip(kind, name, (old.availability, old.enabled), &new));
             }
         };
-        for id in pools {
+        for &id in &shifts.pools {
             let name = self.model.pool(id).map(|pool| pool.name.to_string()).unwrap_or_default();
             compare(ObjectKind::Pool, name, before.pool_status(id), self.tables.pool_status(id));
         }
-        for id in wide_ips {
+        for &id in &shifts.wide_ips {
             let name = self.model.wide_ip_name(id).to_string();
             compare(ObjectKind::WideIp, name, before.wide_ip_status(id), self.tables.wide_ip_status(id));
         }

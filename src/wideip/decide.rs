@@ -12,7 +12,7 @@
 
 use super::ids::index;
 use super::pick::Picking;
-use super::rows::{List, PoolHead, WideIpHead};
+use super::rows::{List, PoolHead, Which, WideIpHead};
 use super::select::{draw_below, next_best, pick_weighted};
 use super::trace::{Event, Subject};
 use super::{
@@ -84,8 +84,13 @@ impl<'a> Walk<'a, '_> {
         least_score: u32,
         ask: impl Fn(&mut Self, u32) -> Option<Found>,
     ) -> Option<Found> {
+        let count = list.len();
+        if count == 1 && self.head.pools == 1 && !self.head.has_last_resort && least_score == 0 {
+            // The one item is the one pool: the row's words need not be read.
+            self.trace_pool(Event::Selected, 0, String::new);
+            return ask(self, 0);
+        }
         let positions: &'a [u32] = list.items(self.words);
-        let count = positions.len();
         let first = match self.head.method {
             _ if count == 0 => return None,
             WideIpMethod::Topology if count > 1 || least_score > 0 => {
@@ -144,6 +149,14 @@ impl<'a> Walk<'a, '_> {
         None
     }
 
+    /// The pool at a position.
+    fn pool(&self, position: u32) -> Option<u32> {
+        if position == 0 {
+            return Some(self.head.first_pool).filter(|&pool| pool != u32::MAX);
+        }
+        self.words.get(index(position)).copied()
+    }
+
     fn ask_in_order(&mut self, list: List) -> Option<Found> {
         list.items(self.words).iter().find_map(|&position| self.ask(position))
     }
@@ -159,7 +172,7 @@ impl<'a> Walk<'a, '_> {
 
     /// Asks one pool by its three methods.
     fn ask(&mut self, position: u32) -> Option<Found> {
-        let pool = index(*self.words.get(index(position))?);
+        let pool = index(self.pool(position)?);
         let row = self.picking.tables.pools.get(pool)?;
         self.picking.trace_members(pool);
         let PoolHead { preferred, alternate, fallback, .. } = *row.head;
@@ -169,13 +182,13 @@ impl<'a> Walk<'a, '_> {
             (Tier::Fallback, fallback, row.head.fallback_verifies),
         ];
         for (tier, method, verifies) in tiers {
-            let list = if verifies { row.head.live } else { row.head.enabled_members };
+            let which = if verifies { Which::Live } else { Which::Enabled };
             let answer = match method {
                 PoolMethod::None => continue,
                 PoolMethod::DropPacket => Some(Answer::Drop),
                 PoolMethod::ReturnToDns => Some(Answer::ReturnToDns),
                 PoolMethod::FallbackIp => self.fallback_ip(pool),
-                _ => self.picking.pick(method, pool, row, list).then_some(Answer::Members),
+                _ => self.picking.pick(method, pool, row, which).then_some(Answer::Members),
             };
             if let Some(answer) = answer {
                 return Some(Found { answer, position, tier, reason: Reason::Method(method) });
@@ -219,21 +232,19 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn serve_pool(&mut self, position: u32) -> Option<Found> {
-        let pool = index(*self.words.get(index(position))?);
+        let pool = index(self.pool(position)?);
         let head = self.picking.tables.pools.get(pool)?.head;
-        let list = if head.usable.is_empty() { head.enabled_members } else { head.usable };
-        self.serve(position, list, Reason::AllDown)
+        let which = if head.usable.is_empty() { Which::Enabled } else { Which::Usable };
+        self.serve(position, which, Reason::AllDown)
     }
 
     fn serve_good(&mut self, position: u32) -> Option<Found> {
-        let pool = index(*self.words.get(index(position))?);
-        let head = self.picking.tables.pools.get(pool)?.head;
-        self.serve(position, head.good, Reason::LastKnownGood)
+        self.serve(position, Which::Good, Reason::LastKnownGood)
     }
 
     /// Picks from a list by the pool's first method that picks members; by turns where that finds nothing.
-    fn serve(&mut self, position: u32, list: List, reason: fn(PoolMethod) -> Reason) -> Option<Found> {
-        let pool = index(*self.words.get(index(position))?);
+    fn serve(&mut self, position: u32, which: Which, reason: fn(PoolMethod) -> Reason) -> Option<Found> {
+        let pool = index(self.pool(position)?);
         let row = self.picking.tables.pools.get(pool)?;
         self.picking.trace_members(pool);
         let picks = |method: &PoolMethod| {
@@ -243,7 +254,7 @@ impl<'a> Walk<'a, '_> {
         };
         let configured = [row.head.preferred, row.head.alternate, row.head.fallback].into_iter().find(picks);
         [configured.unwrap_or(PoolMethod::RoundRobin), PoolMethod::RoundRobin].into_iter().find_map(|method| {
-            let is_picked = self.picking.pick(method, pool, row, list);
+            let is_picked = self.picking.pick(method, pool, row, which);
             let found = Found { answer: Answer::Members, position, tier: Tier::AllDown, reason: reason(method) };
             is_picked.then_some(found)
         })
@@ -255,7 +266,7 @@ impl<'a> Walk<'a, '_> {
 
     fn decision(&self, found: &Found) -> Decision {
         let tables = self.picking.tables;
-        let pool = self.words.get(index(found.position)).map(|&id| super::PoolId(id));
+        let pool = self.pool(found.position).map(super::PoolId);
         let pool = pool.filter(|_| found.position <= self.head.pools);
         let head = pool.and_then(|id| tables.pools.get(index(id.0))).map(|row| row.head);
         let negative_ttl = || tables.model.wide_ips.get(self.wide_ip).map_or(0, |wide_ip| wide_ip.negative_ttl_seconds);
@@ -283,7 +294,7 @@ impl<'a> Walk<'a, '_> {
         let tables = self.picking.tables;
         let positions = self.head.pools + u32::from(self.head.has_last_resort);
         for position in 0..positions {
-            let pool = self.words.get(index(position)).map(|&id| super::PoolId(id));
+            let pool = self.pool(position).map(super::PoolId);
             let Some(status) = pool.and_then(|id| tables.pool_status(id)) else { continue };
             let is_live =
                 status.enabled == crate::status::Enabled::Enabled && super::derive::is_usable(status.availability);
@@ -297,7 +308,7 @@ impl<'a> Walk<'a, '_> {
         if !self.picking.is_traced() {
             return;
         }
-        let pool = self.words.get(index(position)).and_then(|&id| self.picking.tables.model.pools.get(index(id)));
+        let pool = self.pool(position).and_then(|id| self.picking.tables.model.pools.get(index(id)));
         let Some(name) = pool.map(|pool| pool.name.clone()) else { return };
         let is_choice = event == Event::Selected || event == Event::Skipped;
         let method = if is_choice { self.head.method.to_string() } else { String::new() };

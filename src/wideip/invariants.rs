@@ -7,6 +7,7 @@ use proptest::sample::select;
 
 use super::fixture::{World, client, client_in, pool, wide_ip};
 use super::ids::index;
+use super::rows::Which;
 use super::*;
 use crate::status::{Availability, Enabled, Freshness, ObjectKind};
 
@@ -88,9 +89,10 @@ fn take(world: &mut World, step: &Step) {
 
 /// Every list that decisions of these tables can pick from, except the order by load.
 fn lists(tables: &Tables) -> Vec<String> {
-    let pools = (0..tables.pools.len()).filter_map(|at| tables.pools.get(at)).map(|row| {
+    let pools = (0..tables.pools.len()).filter_map(|at| Some((at, tables.pools.get(at)?))).map(|(at, row)| {
+        let usable = tables.marks.get(at).usable;
         let lists =
-            [row.head.live, row.head.usable, row.head.enabled_members].map(|list| list.items(row.words).to_vec());
+            [Which::Live, Which::Usable, Which::Enabled].map(|which| row.head.members(row.words, which, usable));
         format!("{:?} {:?} {lists:?}", row.head.availability, row.head.enabled)
     });
     let wide_ips = (0..tables.wide_ips.len()).filter_map(|at| tables.wide_ips.get(at)).map(|row| {

@@ -1,6 +1,7 @@
 //! What depends on the model alone: who refers to whom, and how names, pools and members are laid out.
 
-use super::members::{Gathering, MemberSource, PoolLayout, Targets, set_levels};
+use super::ids::index;
+use super::members::{Gathering, MemberLayout, MemberSource, PoolLayout, Targets, set_levels};
 use super::names::NameIndex;
 use super::{Model, PoolId, VirtualServerId, WideIp};
 use crate::topology::{AnswerClass, Candidate, Topology};
@@ -11,6 +12,10 @@ pub(super) struct Layout {
     pub(super) names: NameIndex,
     /// The pools with a member on each virtual server.
     pub(super) pools_of_virtual_server: References,
+    /// Those of them that have no marks.
+    pub(super) unmarked_of_virtual_server: References,
+    /// Where each virtual server stands in the pools that have marks, as [`place`] has it.
+    pub(super) places_of_virtual_server: References,
     /// The wide IPs that use each pool, the last resort included.
     pub(super) wide_ips_of_pool: References,
     /// The pools with a CNAME member that is as available as each wide IP.
@@ -32,6 +37,19 @@ pub(super) struct Layout {
     /// The most members in a pool, and the most answers of one decision.
     pub(super) members_max: usize,
 }
+
+/// A pool that has marks and a member of it, in one number.
+fn place(pool: u32, member: u32) -> u32 {
+    pool.saturating_mul(MEMBERS_OF_PLACE) | member
+}
+
+/// The pool and the member of a [`place`].
+pub(super) const fn pool_and_member(place: u32) -> (u32, u32) {
+    (place / MEMBERS_OF_PLACE, place % MEMBERS_OF_PLACE)
+}
+
+/// How many members a pool with marks can have, a power of two: [`MARKED_MAX`](super::marks::MARKED_MAX).
+const MEMBERS_OF_PLACE: u32 = 16;
 
 /// From each of some objects to others: one list cut into pieces.
 #[derive(Debug, Default)]
@@ -74,11 +92,16 @@ impl Layout {
         let wide_ips_of_pool = wide_ips_of_pool(model);
         set_levels(model, &mut pools, &targets, &wide_ips_of_pool);
         let of_pools = || (0..).zip(&pools).flat_map(|(id, pool)| pool.members.iter().map(move |member| (id, member)));
-        let virtual_servers = of_pools().filter_map(|(pool, member)| match member.source {
-            MemberSource::VirtualServer(VirtualServerId(id)) | MemberSource::NoAddress(VirtualServerId(id)) => {
-                Some((id, pool))
-            }
+        let of_member = |member: &MemberLayout| match member.source {
+            MemberSource::VirtualServer(VirtualServerId(id)) | MemberSource::NoAddress(VirtualServerId(id)) => Some(id),
             _ => None,
+        };
+        let virtual_servers = || of_pools().filter_map(|(pool, member)| Some((of_member(member)?, pool)));
+        let is_marked = |pool: u32| pools.get(index(pool)).is_some_and(|layout| layout.is_marked);
+        let marked = (0..).zip(&pools).filter(|(_, pool)| pool.is_marked);
+        let places = marked.flat_map(|(id, pool)| {
+            let members = (0..).zip(&pool.members);
+            members.filter_map(move |(at, member)| Some((of_member(member)?, place(id, at))))
         });
         let named = of_pools().flat_map(|(pool, member)| targets.of(member.source).iter().map(move |id| (id.0, pool)));
         let mut pairs = 0_u32;
@@ -88,7 +111,12 @@ impl Layout {
             base
         });
         Self {
-            pools_of_virtual_server: References::build(model.virtual_servers.len(), virtual_servers),
+            pools_of_virtual_server: References::build(model.virtual_servers.len(), virtual_servers()),
+            unmarked_of_virtual_server: {
+                let unmarked = virtual_servers().filter(|(_, pool)| !is_marked(*pool));
+                References::build(model.virtual_servers.len(), unmarked)
+            },
+            places_of_virtual_server: References::build(model.virtual_servers.len(), places),
             pools_of_wide_ip: References::build(model.wide_ips.len(), named),
             virtual_servers_of_server: {
                 let servers = model.virtual_servers.iter().map(|one| one.server.0);

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use super::ids::index;
 use super::layout::References;
+use super::marks::MARKED_MAX;
 use super::names::NameIndex;
-use super::{Member, MemberTarget, Model, OnUnknown, Pool, VirtualServerId, WideIpId};
+use super::{Member, MemberTarget, Model, OnUnknown, Pool, PoolMethod, VirtualServerId, WideIpId};
 use crate::topology::{AnswerClass, Candidate, Topology};
 use crate::wire::RecordType;
 
@@ -26,6 +27,9 @@ pub(super) struct PoolLayout {
     pub(super) rdata_start: u32,
     pub(super) rdata_stride: u16,
     pub(super) is_enabled: bool,
+    /// Whether the pool has [`Marks`](super::marks::Marks): few members, all of them virtual servers, and no method that
+    /// orders them by load.
+    pub(super) is_marked: bool,
     pub(super) on_unknown: OnUnknown,
     /// The fewest usable members.
     pub(super) needed: u32,
@@ -94,7 +98,13 @@ impl Gathering<'_> {
         let members: Box<[MemberLayout]> = members.collect();
         let (rdata_start, rdata_stride) = self.add_rdata(pool);
         let (class_of, classes) = self.classes(pool);
+        let is_virtual_server = |member: &MemberLayout| {
+            matches!(member.source, MemberSource::VirtualServer(_) | MemberSource::NoAddress(_))
+        };
         PoolLayout {
+            is_marked: members.len() <= MARKED_MAX
+                && members.iter().all(is_virtual_server)
+                && ![pool.preferred, pool.alternate, pool.fallback].contains(&PoolMethod::LeastConnections),
             members,
             identities: pool.members.iter().map(|member| self.identity(&member.target)).collect(),
             class_of,

@@ -1,6 +1,7 @@
 //! What one worker's decisions may change: its cursors, its random source and the members it picked last.
 
 use super::Tables;
+use super::marks::MARKED_MAX;
 use super::select::mix;
 
 /// A worker's own state. Nothing in it is shared, so nothing in it is locked.
@@ -14,6 +15,9 @@ pub struct Memory {
     pub(super) weights: Vec<u32>,
     /// Scores of the classes of members.
     pub(super) scores: Vec<u32>,
+    /// The usable members of a pool, where they are others than when its row was made, and the running sums of ratios.
+    pub(super) items: Vec<u32>,
+    pub(super) sums: Vec<u32>,
 }
 
 impl Memory {
@@ -26,6 +30,8 @@ impl Memory {
             picked: Vec::new(),
             weights: Vec::new(),
             scores: Vec::new(),
+            items: Vec::new(),
+            sums: Vec::new(),
         }
     }
 
@@ -50,6 +56,8 @@ impl Memory {
             self.picked.reserve(members);
             self.weights.reserve(members);
             self.scores.reserve(members);
+            self.items.reserve(MARKED_MAX);
+            self.sums.reserve(MARKED_MAX);
         }
     }
 

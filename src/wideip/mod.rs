@@ -19,10 +19,12 @@ mod ids;
 #[cfg(test)]
 mod invariants;
 mod layout;
+mod marks;
 mod members;
 mod memory;
 mod model;
 mod names;
+mod owner;
 mod pick;
 mod rows;
 mod select;
@@ -39,6 +41,7 @@ pub use model::{
     WideIpMethod,
 };
 pub use names::NameIndex;
+pub use owner::Owner;
 pub use rows::MEMBERS_MAX;
-pub use tables::{Owner, Tables, VirtualServerView};
+pub use tables::{Shifts, Tables, VirtualServerView};
 pub use trace::{Event, Step, Subject, Trace};

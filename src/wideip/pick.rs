@@ -1,11 +1,13 @@
 //! The pool's tier: picking members from a list by one method, for one client.
 
+use std::iter::repeat;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::chunks::Row;
 use super::ids::index;
-use super::rows::{List, PoolHead, WideIpHead};
+use super::marks::Marks;
+use super::rows::{PoolHead, Which, WideIpHead};
 use super::select::{draw_below, draw_several, hash_client, next_best, pick_weighted, rendezvous};
 use super::trace::{Event, Step, Subject, Trace};
 use super::{Client, Memory, PoolId, PoolMethod, Tables};
@@ -68,9 +70,42 @@ impl<'a, 'm> Picking<'a, 'm> {
         place.class
     }
 
-    /// Picks up to the pool's number of answers from `list` into the memory. False when the method finds nothing.
-    pub(super) fn pick(&mut self, method: PoolMethod, pool: usize, row: Row<'a, PoolHead>, list: List) -> bool {
-        let items = list.items(row.words);
+    /// Picks up to the pool's number of answers from a list into the memory. False when the method finds nothing.
+    pub(super) fn pick(&mut self, method: PoolMethod, pool: usize, row: Row<'a, PoolHead>, which: Which) -> bool {
+        let usable = self.tables.marks.get(pool).usable;
+        if row.head.is_as_made(which, usable) {
+            let list = row.head.list(which);
+            return self.pick_from(method, pool, row, list.items(row.words), list.sums(row.words));
+        }
+        let mut items = std::mem::take(&mut self.memory.items);
+        let mut sums = std::mem::take(&mut self.memory.sums);
+        items.clear();
+        sums.clear();
+        let enabled = row.head.enabled_members;
+        let (mut before, mut total) = (0, 0);
+        // The sums mean nothing where no method draws by ratio, and are not looked at there.
+        for (&item, &sum) in enabled.items(row.words).iter().zip(enabled.sums(row.words).iter().chain(repeat(&0))) {
+            let ratio = sum.wrapping_sub(std::mem::replace(&mut before, sum));
+            if Marks::has(usable, item) {
+                total = ratio.wrapping_add(total);
+                items.push(item);
+                sums.push(total);
+            }
+        }
+        let is_picked = self.pick_from(method, pool, row, &items, &sums);
+        self.memory.items = items;
+        self.memory.sums = sums;
+        is_picked
+    }
+
+    fn pick_from(
+        &mut self,
+        method: PoolMethod,
+        pool: usize,
+        row: Row<'a, PoolHead>,
+        items: &[u32],
+        sums: &[u32],
+    ) -> bool {
         let wanted = usize::from(row.head.max_answers).min(items.len());
         self.memory.picked.clear();
         match method {
@@ -80,7 +115,7 @@ impl<'a, 'm> Picking<'a, 'm> {
                 self.take_ring(items, first, wanted);
             }
             PoolMethod::GlobalAvailability => self.take_ring(items, 0, wanted),
-            PoolMethod::Ratio => self.pick_by_ratio(items, list.sums(row.words), wanted),
+            PoolMethod::Ratio => self.pick_by_ratio(items, sums, wanted),
             PoolMethod::StaticPersistence => self.pick_by_client(pool, items, wanted),
             PoolMethod::Topology => self.pick_by_topology(pool, items, wanted),
             PoolMethod::LeastConnections => self.pick_by_connections(pool, row, wanted),

@@ -2,6 +2,7 @@
 
 use super::derive::{Tally, is_usable};
 use super::ids::index;
+use super::marks::Marks;
 use super::members::{PoolLayout, fits};
 use super::{Pool, PoolMethod, WideIp, WideIpMethod};
 use std::borrow::Cow;
@@ -94,6 +95,21 @@ pub(super) struct PoolHead {
     /// Where the members' RDATA starts in the layout, and how many octets each has.
     pub(super) rdata_start: u32,
     pub(super) rdata_stride: u16,
+    /// The members that were usable when the row was made, as [`Marks`](super::marks::Marks) have them.
+    pub(super) made_with: u16,
+}
+
+/// A list of a pool's members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// [`PoolHead::live`].
+    Live,
+    /// [`PoolHead::usable`].
+    Usable,
+    /// [`PoolHead::enabled_members`].
+    Enabled,
+    /// [`PoolHead::good`].
+    Good,
 }
 
 impl Default for PoolHead {
@@ -118,6 +134,7 @@ impl Default for PoolHead {
             fewest: 0,
             rdata_start: 0,
             rdata_stride: 0,
+            made_with: 0,
         }
     }
 }
@@ -263,14 +280,43 @@ impl PoolHead {
 }
 
 impl PoolHead {
-    /// What of this row the next one of the same pool starts from.
-    pub(super) fn before<'a>(&self, words: &'a [u32]) -> Before<'a> {
-        let good = if self.availability == Availability::Available { self.live } else { self.good };
+    /// The members of a list, where `usable` are those that are usable now.
+    ///
+    /// Marks that are others than those the row was made with stand for an available pool: what was live and what was
+    /// usable is then what is enabled and marked.
+    pub(super) fn members<'a>(&self, words: &'a [u32], which: Which, usable: u16) -> Cow<'a, [u32]> {
+        if self.is_as_made(which, usable) {
+            return self.list(which).items(words).into();
+        }
+        let marked = self.enabled_members.items(words).iter().copied().filter(|&item| Marks::has(usable, item));
+        marked.collect()
+    }
+
+    /// Whether a list holds now what it held when the row was made.
+    #[inline]
+    pub(super) fn is_as_made(&self, which: Which, usable: u16) -> bool {
+        usable == self.made_with || matches!(which, Which::Enabled | Which::Good)
+    }
+
+    /// A list as it was when the row was made.
+    #[inline]
+    pub(super) const fn list(&self, which: Which) -> List {
+        match which {
+            Which::Live => self.live,
+            Which::Usable => self.usable,
+            Which::Enabled => self.enabled_members,
+            Which::Good => self.good,
+        }
+    }
+
+    /// What of this row the next one of the same pool starts from, where `usable` are its usable members now.
+    pub(super) fn before<'a>(&self, words: &'a [u32], usable: u16) -> Before<'a> {
+        let which = if self.availability == Availability::Available { Which::Live } else { Which::Good };
         Before {
             availability: self.availability,
             enabled: self.enabled,
             since: self.since,
-            good: good.items(words).into(),
+            good: self.members(words, which, usable),
         }
     }
 
@@ -303,6 +349,8 @@ pub(super) struct WideIpHead {
     pub(super) persist_ipv4: u8,
     pub(super) persist_ipv6: u8,
     pub(super) pools: u32,
+    /// The pool at position 0, so that the words of a wide IP with one pool need not be read.
+    pub(super) first_pool: u32,
     pub(super) pair_base: u32,
     /// The pools that are enabled and available.
     pub(super) live: List,
@@ -329,6 +377,7 @@ impl Default for WideIpHead {
             persist_ipv4: 32,
             persist_ipv6: 128,
             pools: 0,
+            first_pool: u32::MAX,
             pair_base: 0,
             live: List::default(),
             others: List::default(),
@@ -350,6 +399,7 @@ pub(super) fn wide_ip_row<'a>(
     let Making { enabled, before, now } = making;
     words.extend(wide_ip.pools.iter().take(MEMBERS_MAX).map(|reference| reference.pool.0));
     words.extend(wide_ip.last_resort.map(|id| id.0));
+    let first_pool = words.first().copied().unwrap_or(u32::MAX);
     let enabled_pools: Vec<(u32, &PoolHead)> = (0..)
         .zip(wide_ip.pools.iter().take(MEMBERS_MAX))
         .filter_map(|(at, reference)| Some((at, pool(reference.pool.0)?)))
@@ -384,6 +434,7 @@ pub(super) fn wide_ip_row<'a>(
         persist_ipv4: wide_ip.persist_cidr_ipv4,
         persist_ipv6: wide_ip.persist_cidr_ipv6,
         pools: u32::try_from(wide_ip.pools.len()).unwrap_or(u32::MAX),
+        first_pool,
         pair_base,
         live: push(pick(&|head| !head.live.is_empty())),
         others: push(pick(&|head| head.live.is_empty() && head.answers_when_down())),

@@ -7,17 +7,17 @@ use std::time::Duration;
 use super::chunks::Chunks;
 use super::derive::effective;
 use super::ids::index;
-use super::layout::Layout;
+use super::layout::{Layout, pool_and_member};
+use super::marks::{Bounds, Dense, Marks};
 use super::members::MemberSource;
-use super::names::{OfName, OfView};
 use super::rows::{Before, Making, MemberState, PoolHead, WideIpHead, pool_head, pool_row, wide_ip_row};
-use super::{Model, Pool, PoolId, PoolMethod, ViewId, VirtualServerId, WideIp, WideIpId};
+use super::{Model, Pool, PoolId, PoolMethod, VirtualServerId, WideIp, WideIpId};
 use crate::status::{
     Ageing, Availability, Changed, Enabled, Freshness, Measurements, Moment, ObjectKind, Overrides, Settings, Status,
     Table,
 };
 use crate::topology::Topology;
-use crate::wire::{NameKey, RecordType};
+use crate::wire::RecordType;
 use crate::zone::ViewName;
 
 /// All that decisions depend on, as one value that never changes; a refreshed copy shares what did not change.
@@ -27,6 +27,10 @@ pub struct Tables {
     pub(super) topology: Arc<Topology>,
     pub(super) layout: Arc<Layout>,
     pub(super) pools: Chunks<PoolHead>,
+    /// Which members of small pools are usable now, whatever was when their rows were made.
+    pub(super) marks: Dense<Marks>,
+    /// Within what those may change.
+    bounds: Dense<Bounds>,
     pub(super) wide_ips: Chunks<WideIpHead>,
     pub(super) virtual_servers: Chunks<Option<VirtualServerView>>,
     pub(super) servers: Chunks<Option<Status>>,
@@ -48,13 +52,13 @@ pub struct VirtualServerView {
     pub measurements: Measurements,
 }
 
-/// The wide IPs of a name.
-#[derive(Clone, Copy)]
-pub struct Owner<'a> {
-    tables: &'a Tables,
-    names: &'a OfView,
-    key: &'a NameKey,
-    exact: Option<&'a OfName>,
+/// The pools and wide IPs that a refresh left in another state (available, enabled) than they were in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Shifts {
+    /// Pools, each once.
+    pub pools: BTreeSet<PoolId>,
+    /// Wide IPs, each once.
+    pub wide_ips: BTreeSet<WideIpId>,
 }
 
 /// What waits to be made anew, lower levels of pools first.
@@ -62,6 +66,15 @@ pub struct Owner<'a> {
 struct Dirty {
     pools: BTreeSet<(u32, u32)>,
     wide_ips: BTreeSet<u32>,
+}
+
+/// What is gathered while rows are made.
+#[derive(Default)]
+struct Gathered {
+    /// The states of the members of one pool.
+    members: Vec<MemberState>,
+    /// The marks of the pools made.
+    marks: Vec<(usize, Marks, Bounds)>,
 }
 
 impl Tables {
@@ -93,7 +106,7 @@ impl Tables {
         let pool_before = |new: usize| {
             let old = *pools.get(&*model.pools.get(new)?.name)?;
             let row = self.pools.get(old)?;
-            let before = row.head.before(row.words);
+            let before = row.head.before(row.words, self.marks.get(old).usable);
             let old = &self.layout.pools.get(old)?.identities;
             let identities: Vec<u64> = before.good.iter().filter_map(|&at| old.get(index(at)).copied()).collect();
             let members = (0..).zip(&layout.pools.get(new)?.identities);
@@ -119,6 +132,8 @@ impl Tables {
     ) -> Self {
         let mut tables = Self {
             pools: Chunks::build(0, |_, _| PoolHead::default()),
+            marks: Dense::new(model.pools.len()),
+            bounds: Dense::new(model.pools.len()),
             wide_ips: Chunks::build(0, |_, _| WideIpHead::default()),
             virtual_servers: Chunks::build(model.virtual_servers.len(), |at, _| view(status, at)),
             servers: Chunks::build(0, |_, _| None),
@@ -129,13 +144,14 @@ impl Tables {
             topology,
             layout,
         };
-        let mut members = Vec::new();
+        let mut gathered = Gathered::default();
         // Pools that depend on wide IPs are made once more below, when those are known.
         tables.pools = Chunks::build(tables.model.pools.len(), |at, words| {
             let statics = tables.model.pools.get(at).zip(tables.layout.pools.get(at));
             let head = statics.map(|(pool, layout)| pool_head(pool, layout)).unwrap_or_default();
-            tables.make_pool(at, &head, pool_before(at).as_ref(), &mut members, words)
+            tables.make_pool(at, &head, pool_before(at).as_ref(), &mut gathered, words)
         });
+        tables.take_marks(&mut gathered);
         tables.wide_ips = Chunks::build(tables.model.wide_ips.len(), |at, words| {
             tables.make_wide_ip(at, wide_ip_before(at).as_ref(), words)
         });
@@ -143,13 +159,20 @@ impl Tables {
         tables.datacenters = Chunks::build(tables.model.datacenters.len(), |at, _| tables.make_datacenter(at, None));
         let above = (0..).zip(&tables.layout.pools).filter(|(_, pool)| pool.level > 0);
         let dirty = Dirty { pools: above.map(|(at, pool)| (pool.level, at)).collect(), wide_ips: BTreeSet::new() };
-        tables.propagate(dirty);
+        let marks = tables.marks.clone();
+        tables.propagate(dirty, &marks, &mut Shifts::default());
         tables
     }
 
     /// The tables after a change of status: what depends on it is made anew, all else is shared.
     #[must_use]
     pub fn refresh(&self, status: &Table, changed: &Changed) -> Self {
+        self.refresh_noting(status, changed, &mut Shifts::default())
+    }
+
+    /// As [`refresh`](Self::refresh), and notes what is in another state than before.
+    #[must_use]
+    pub fn refresh_noting(&self, status: &Table, changed: &Changed, shifts: &mut Shifts) -> Self {
         let mut tables = self.clone();
         tables.now = status.now();
         let mut views: Vec<usize> = changed.virtual_servers.iter().chain(&changed.measured).copied().collect();
@@ -157,9 +180,7 @@ impl Tables {
         views.dedup();
         tables.virtual_servers = self.virtual_servers.with(&views, |at, _, _| view(status, at));
         let mut dirty = Dirty::default();
-        for &virtual_server in &changed.virtual_servers {
-            dirty.pools.extend(self.pools_of(virtual_server));
-        }
+        tables.mark(self, &changed.virtual_servers, &mut dirty);
         for &virtual_server in &changed.measured {
             let looks_at_load = |&(_, pool): &(u32, u32)| self.model.pool(PoolId(pool)).is_some_and(looks_at_load);
             dirty.pools.extend(self.pools_of(virtual_server).filter(looks_at_load));
@@ -170,15 +191,56 @@ impl Tables {
                 tables.mark_object(*kind, name, &mut dirty);
             }
         }
-        tables.propagate(dirty);
+        tables.propagate(dirty, &self.marks, shifts);
         tables.refresh_servers(status, changed);
         tables
+    }
+
+    /// Marks in small pools what became of virtual servers since `before`; names the pools whose rows that leaves wrong.
+    fn mark(&mut self, before: &Self, virtual_servers: &[usize], dirty: &mut Dirty) {
+        let mut marks = self.marks.edit();
+        for &virtual_server in virtual_servers {
+            let standing = |tables: &Self| tables.virtual_servers.get(virtual_server)?.head.as_ref()?.standing();
+            let (Some(_), Some(availability)) = (standing(before), standing(self)) else {
+                dirty.pools.extend(self.pools_of(virtual_server));
+                continue;
+            };
+            for &place in self.layout.places_of_virtual_server.of(virtual_server) {
+                let (pool, member) = pool_and_member(place);
+                let bounds = self.bounds.get(index(pool));
+                match marks.get(index(pool)).with(bounds, member, availability) {
+                    Some(marked) => marks.set(index(pool), marked),
+                    // Of virtual servers alone, so of the lowest level.
+                    None => _ = dirty.pools.insert((0, pool)),
+                }
+            }
+            let unmarked = self.layout.unmarked_of_virtual_server.of(virtual_server);
+            dirty.pools.extend(unmarked.iter().map(|&pool| self.with_level(pool)));
+        }
+        self.marks = marks.finish();
+    }
+
+    /// Puts the marks of pools just made beside their rows.
+    fn take_marks(&mut self, gathered: &mut Gathered) {
+        if gathered.marks.is_empty() {
+            return;
+        }
+        let (mut marks, mut bounds) = (self.marks.edit(), self.bounds.edit());
+        for (pool, of_pool, within) in gathered.marks.drain(..) {
+            marks.set(pool, of_pool);
+            bounds.set(pool, within);
+        }
+        (self.marks, self.bounds) = (marks.finish(), bounds.finish());
     }
 
     /// The pools with a member on a virtual server, each with its level.
     fn pools_of(&self, virtual_server: usize) -> impl Iterator<Item = (u32, u32)> {
         let pools = self.layout.pools_of_virtual_server.of(virtual_server).iter();
-        pools.map(|&pool| (self.layout.pools.get(index(pool)).map_or(0, |layout| layout.level), pool))
+        pools.map(|&pool| self.with_level(pool))
+    }
+
+    fn with_level(&self, pool: u32) -> (u32, u32) {
+        (self.layout.pools.get(index(pool)).map_or(0, |layout| layout.level), pool)
     }
 
     /// Marks what the override of an object touches; virtual servers below servers and datacenters are named apart.
@@ -204,21 +266,30 @@ impl Tables {
         }
     }
 
-    /// Makes dirty pools anew, then the wide IPs that see a difference, then the pools that see one in those.
-    fn propagate(&mut self, mut dirty: Dirty) {
-        let mut members = Vec::new();
+    /// Makes dirty pools anew, then the wide IPs that see a difference, then the pools that see one in those. `marks` are
+    /// those of the tables before.
+    fn propagate(&mut self, mut dirty: Dirty, marks: &Dense<Marks>, shifts: &mut Shifts) {
+        let mut gathered = Gathered::default();
         while !dirty.pools.is_empty() || !dirty.wide_ips.is_empty() {
             let lowest = dirty.pools.first().map_or(0, |(level, _)| *level);
             let above = dirty.pools.split_off(&(lowest + 1, 0));
             let pools: Vec<usize> =
                 std::mem::replace(&mut dirty.pools, above).iter().map(|(_, at)| index(*at)).collect();
             let new = self.pools.with(&pools, |at, old, words| {
-                self.make_pool(at, old.head, Some(&old.head.before(old.words)), &mut members, words)
+                let before = old.head.before(old.words, marks.get(at).usable);
+                self.make_pool(at, old.head, Some(&before), &mut gathered, words)
             });
+            self.take_marks(&mut gathered);
             for &pool in &pools {
                 let seen = |list: &Chunks<PoolHead>| list.get(pool).map(|row| row.head.seen_from_above());
-                if seen(&self.pools) != seen(&new) {
+                let (before, after) = (seen(&self.pools), seen(&new));
+                if before != after {
                     dirty.wide_ips.extend(self.layout.wide_ips_of_pool.of(pool));
+                }
+                if before.map(|(state, enabled, _)| (state, enabled))
+                    != after.map(|(state, enabled, _)| (state, enabled))
+                {
+                    shifts.pools.extend(u32::try_from(pool).map(PoolId));
                 }
             }
             self.pools = new;
@@ -229,6 +300,7 @@ impl Tables {
                 let seen =
                     |list: &Chunks<WideIpHead>| list.get(wide_ip).map(|row| (row.head.availability, row.head.enabled));
                 if seen(&self.wide_ips) != seen(&new) {
+                    shifts.wide_ips.extend(u32::try_from(wide_ip).map(WideIpId));
                     for &pool in self.layout.pools_of_wide_ip.of(wide_ip) {
                         let level = self.layout.pools.get(index(pool)).map_or(0, |layout| layout.level);
                         dirty.pools.insert((level, pool));
@@ -244,10 +316,11 @@ impl Tables {
         at: usize,
         head: &PoolHead,
         before: Option<&Before<'_>>,
-        members: &mut Vec<MemberState>,
+        gathered: &mut Gathered,
         words: &mut Vec<u32>,
     ) -> PoolHead {
         let Some(layout) = self.layout.pools.get(at) else { return PoolHead::default() };
+        let members = &mut gathered.members;
         members.clear();
         members.extend((0..layout.members.len()).map(|member| self.member_state(at, member)));
         let is_wanted = match self.model.pools.get(at) {
@@ -257,7 +330,14 @@ impl Tables {
             _ => layout.is_enabled,
         };
         let enabled = if is_wanted { Enabled::Enabled } else { Enabled::Disabled };
-        pool_row(head, layout, members, Making { enabled, before, now: self.now }, words)
+        let mut head = pool_row(head, layout, members, Making { enabled, before, now: self.now }, words);
+        if layout.is_marked {
+            let (marks, bounds) = Marks::of(members, layout.needed);
+            head.made_with = marks.usable;
+            let bounds = if head.availability == Availability::Available { bounds } else { Bounds::default() };
+            gathered.marks.push((at, marks, bounds));
+        }
+        head
     }
 
     fn make_wide_ip(&self, at: usize, before: Option<&Before<'_>>, words: &mut Vec<u32>) -> WideIpHead {
@@ -351,35 +431,6 @@ impl Tables {
         self.virtual_servers.get(index(id.0))?.head.as_ref()
     }
 
-    /// The wide IPs of a name in the first view, as [`Self::find_in`].
-    #[inline]
-    pub fn find<'a>(&'a self, key: &'a NameKey) -> Option<Owner<'a>> {
-        self.find_in(ViewId::default(), key)
-    }
-
-    /// The wide IPs of a name in a view, exact names and aliases before patterns; none when no enabled one has it.
-    #[inline]
-    pub fn find_in<'a>(&'a self, view: ViewId, key: &'a NameKey) -> Option<Owner<'a>> {
-        let names = self.layout.names.of(view)?;
-        let exact = names.exact(key);
-        let is_owned = exact.is_some_and(|of_name| of_name.iter().any(|(_, id)| self.is_enabled(id)))
-            || names.pattern(key, |_, id| self.is_enabled(id)).is_some();
-        is_owned.then_some(Owner { tables: self, names, key, exact })
-    }
-
-    /// The wide IP, enabled or not, that a name and type belong to in a view, so that no record of a zone can stand there:
-    /// one of the type, else one of type CNAME, which answers for all. A CNAME record stands beside no wide IP. For type
-    /// ANY, one that stands at exactly this name.
-    pub fn owner_in(&self, view: ViewId, key: &NameKey, record_type: RecordType) -> Option<WideIpId> {
-        self.layout.names.of(view)?.owner(key, record_type)
-    }
-
-    /// Whether a wide IP is enabled; one that is not is as if it were not there.
-    #[inline]
-    pub fn is_enabled(&self, id: WideIpId) -> bool {
-        self.wide_ips.get(index(id.0)).is_some_and(|row| row.head.enabled == Enabled::Enabled)
-    }
-
     /// The RDATA of a pool's member: an address or, of a CNAME pool, the target in uncompressed wire form.
     #[inline]
     pub fn rdata(&self, pool: PoolId, member: u32) -> &[u8] {
@@ -425,22 +476,6 @@ impl Tables {
     #[inline]
     pub(super) fn sizes(&self) -> (usize, usize, usize) {
         (self.pools.len(), self.wide_ips.len(), self.layout.members_max)
-    }
-}
-
-impl Owner<'_> {
-    /// The enabled wide IP of exactly this type.
-    #[inline]
-    pub fn wide_ip(&self, record_type: RecordType) -> Option<WideIpId> {
-        let is_wanted = |of: RecordType, id: WideIpId| of == record_type && self.tables.is_enabled(id);
-        let exact = self.exact.and_then(|of_name| of_name.iter().find(|(of, id)| is_wanted(*of, *id)));
-        exact.map(|(_, id)| id).or_else(|| self.names.pattern(self.key, is_wanted))
-    }
-
-    /// The enabled wide IP that answers a question of this type: of the type itself, else a CNAME one.
-    #[inline]
-    pub fn answering(&self, record_type: RecordType) -> Option<WideIpId> {
-        self.wide_ip(record_type).or_else(|| self.wide_ip(RecordType::CNAME))
     }
 }
 

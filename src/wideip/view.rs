@@ -76,16 +76,6 @@ impl Tables {
         Some(status)
     }
 
-    /// The pools with a member on one of these virtual servers (by index), and the wide IPs that use those pools. What
-    /// depends on them through a CNAME is not among them.
-    pub fn above(&self, virtual_servers: &[usize]) -> (Vec<PoolId>, Vec<WideIpId>) {
-        let pools = virtual_servers.iter().flat_map(|&at| self.layout.pools_of_virtual_server.of(at));
-        let pools: BTreeSet<u32> = pools.copied().collect();
-        let wide_ips = pools.iter().flat_map(|&pool| self.layout.wide_ips_of_pool.of(index(pool)));
-        let wide_ips: BTreeSet<u32> = wide_ips.copied().collect();
-        (pools.into_iter().map(PoolId).collect(), wide_ips.into_iter().map(WideIpId).collect())
-    }
-
     /// Marks a member's status disabled where it, its virtual server or its pool is.
     fn disable_member(&self, pool: &super::Pool, member: &Member, status: &mut Status) {
         let name = format!("{}/{}", pool.name, self.model.member_name(member));
