@@ -10,12 +10,14 @@
 
 mod support;
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::time::Duration;
 
 use fairlead::wire::RecordType;
-use support::peers::{FAIRLEAD, PEERS, Peer, Server};
-use support::{cpu, data, echo::Echo, generator, table};
+use support::agents::Agents;
+use support::peers::{PEERS, Peer, Server};
+use support::{cpu, data, echo::Echo, generator, geo, table, yaml};
 
 const NAMES: usize = 10_000;
 const WINDOW: usize = 256;
@@ -39,9 +41,13 @@ fn main() {
     cpu::pin(0);
     let echo = Echo::start();
     let wanted = |peer: &&Peer| only.as_ref().is_none_or(|only| only.split(',').any(|name| name == peer.name));
-    let peers = std::iter::once(&FAIRLEAD).chain(&PEERS).filter(wanted);
     let start = |peer| Server::start(peer, folder.path(), &zone, port, &probe);
-    let servers: Vec<Server> = peers.filter_map(start).collect();
+    let mut servers: Vec<Server> = PEERS.iter().filter(wanted).filter_map(start).collect();
+    cpu::pin(usize::from(cpu::cores() > 1));
+    let agents = Agents::start(folder.path(), 1, data::MEMBERS);
+    cpu::pin(0);
+    let configuration = |folder: &Path, address| configuration(folder, address, &zone, port, &agents);
+    servers.insert(0, Server::fairlead(folder.path(), configuration, &probe));
     cpu::pin(usize::from(cpu::cores() > 1));
     println!("\n{}; {rounds} rounds of {} s, medians\n", table::machine(), duration.as_secs());
     let bench = Bench { echo, rounds, duration };
@@ -58,6 +64,84 @@ fn main() {
         rows.extend(find("Fairlead").map(|fairlead| (format!("Fairlead, {method}"), fairlead, queries)));
     }
     bench.run(&rows);
+    drop(servers);
+    println!("\nTopology: a million prefixes in two databases, {} records", geo::FULL.records);
+    cpu::pin(0);
+    let located =
+        Server::fairlead(folder.path(), |folder, address| with_topology(folder, address, &zone, port), &probe);
+    cpu::pin(usize::from(cpu::cores() > 1));
+    let plain = || data::steered("round-robin");
+    let topology = || data::steered("topology");
+    let queries = [
+        ("round-robin", generator::Queries::new(plain())),
+        ("topology", generator::Queries::new(topology())),
+        ("round-robin, many sources", generator::Queries::new(plain()).from_many_sources()),
+        ("topology, many sources", generator::Queries::new(topology()).from_many_sources()),
+        ("round-robin, client subnets", generator::Queries::with_subnets(plain())),
+        ("topology, client subnets", generator::Queries::with_subnets(topology())),
+    ];
+    bench.run(&queries.iter().map(|(name, queries)| ((*name).to_owned(), &located, queries)).collect::<Vec<_>>());
+}
+
+/// Four members behind a TCP monitor in one pool per method, and [`data::WIDE_IPS`] wide IPs on each pool. Connections
+/// are counted by an agent, so those of least-connections are its.
+fn configuration(folder: &Path, address: SocketAddr, zone: &str, port: u16, agents: &Agents) -> String {
+    let mut text = yaml::head(folder, address) + &yaml::zone(folder, zone);
+    text.push_str("datacenters: { datacenter-0: {}, datacenter-1: {}, datacenter-2: {}, datacenter-3: {} }\n");
+    text.push_str("monitors:\n  port: { type: tcp, interval: 5s, timeout: 2s }\n");
+    text.push_str(&agents.configuration(folder.parent().unwrap()));
+    hosts(&mut text, port);
+    text.push_str("pools:\n");
+    for method in data::METHODS {
+        let name = |at| if method == "least-connections" { agents.name(at) } else { format!("host{at}/v") };
+        yaml::pool(&mut text, method, method, (0..data::MEMBERS).map(|at| (name(at), at + 1)));
+    }
+    text.push_str("wide_ips:\n");
+    for method in data::METHODS {
+        (0..data::WIDE_IPS).for_each(|at| yaml::wide_ip(&mut text, &format!("{method}{at}"), method));
+    }
+    text
+}
+
+/// Four members behind a TCP monitor, each in another datacenter, in a pool by turns and one by topology.
+fn with_topology(folder: &Path, address: SocketAddr, zone: &str, port: u16) -> String {
+    let mut draw = geo::Draw(1);
+    let [city, asn] = geo::databases(geo::FULL, &mut draw);
+    let rules = geo::configuration(&geo::rules(geo::FULL, &mut draw));
+    let (city_path, asn_path) = (folder.join("city.mmdb"), folder.join("asn.mmdb"));
+    std::fs::write(&city_path, city).unwrap();
+    std::fs::write(&asn_path, asn).unwrap();
+    let mut text = yaml::head(folder, address) + &yaml::zone(folder, zone);
+    text.push_str(&format!("geoip: {{ city: {}, asn: {} }}\n{rules}", city_path.display(), asn_path.display()));
+    text.push_str("datacenters:\n");
+    (0..geo::DATACENTERS).for_each(|at| text.push_str(&format!("  datacenter-{at}: {{}}\n")));
+    text.push_str("monitors:\n  port: { type: tcp, interval: 5s, timeout: 2s }\nservers:\n");
+    hosts(&mut text, port);
+    text.push_str("pools:\n");
+    let methods = ["round-robin", "topology"];
+    for method in methods {
+        yaml::pool(&mut text, method, method, (0..data::MEMBERS).map(|at| (format!("host{at}/v"), 1)));
+    }
+    // The records name these; nothing uses them.
+    (0..geo::POOLS).for_each(|at| {
+        yaml::pool(&mut text, &format!("pool-{at}"), "round-robin", std::iter::once(("host0/v".to_owned(), 1)));
+    });
+    text.push_str("wide_ips:\n");
+    for method in methods {
+        (0..data::WIDE_IPS).for_each(|at| yaml::wide_ip(&mut text, &format!("{method}{at}"), method));
+    }
+    text
+}
+
+/// The hosts that are watched from here, one per member.
+fn hosts(text: &mut String, port: u16) {
+    for at in 0..data::MEMBERS {
+        text.push_str(&format!(
+            "  host{at}:\n    datacenter: datacenter-{at}\n    monitors: [port]\n    virtual_servers: {{ v: {{ address: 127.0.0.{}, \
+             port: {port} }} }}\n",
+            at + 1
+        ));
+    }
 }
 
 /// What all measurements share.

@@ -4,19 +4,17 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and one that cannot go on fails")]
 
+#[path = "support/steering.rs"]
+mod steering;
+
 use std::fs;
 use std::hint::black_box;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use fairlead::status::{Ageing, Availability, Changed, Fact, Measurements, Moment, Settings, Source, Table, Verdict};
+use fairlead::status::{Availability, Changed, Moment, Table};
 use fairlead::topology::{Condition, Match, Prefix, Record, Rules, Topology};
-use fairlead::wideip::{
-    Client, Datacenter, DatacenterId, Discovery, Member, MemberTarget, Memory, Model, OnUnknown, Pattern, Pool, PoolId,
-    PoolMethod, PoolReference, Server, ServerId, Tables, VirtualServer, VirtualServerId, WhenAllDown, WideIp,
-    WideIpMethod,
-};
+use fairlead::wideip::{Client, Memory, PoolMethod, Tables};
 use fairlead::wire::{Name, NameKey, RecordType};
 
 const SEED: u64 = 7;
@@ -84,15 +82,8 @@ struct World {
 impl World {
     fn new(case: &Case) -> Self {
         let servers = u32::try_from(case.wide_ips.clamp(case.members, 1000)).unwrap();
-        let model = Arc::new(model(case, servers));
-        let ageing = Ageing { fresh: Duration::from_secs(15), stale: Duration::from_secs(50) };
-        let settings = Settings { ageing, startup_grace: Duration::ZERO };
-        let mut table = Table::new(model.watched(), settings, Moment::default());
-        for server in 0..servers {
-            table.apply(&report(server, Availability::Available, 1), Moment::from_millis(1));
-        }
-        let topology = Arc::new(topology());
-        let tables = Tables::build(model, topology, &table, SEED);
+        let model = steering::model(case.wide_ips, case.members, case.method, servers);
+        let (table, tables) = steering::tables(model, topology(), SEED);
         Self { table, tables, servers, clock: 1 }
     }
 
@@ -126,22 +117,13 @@ impl World {
             let state = if is_down { Availability::Offline } else { Availability::Available };
             let mut changed = Changed::default();
             for server in flips.by_ref().take(5) {
-                changed.merge(self.table.apply(&report(server, state, self.clock), Moment::from_millis(self.clock)));
+                changed.merge(
+                    self.table.apply(&steering::report(server, state, self.clock), Moment::from_millis(self.clock)),
+                );
             }
             self.tables = self.tables.refresh(&self.table, &changed);
         }
         (processor_time() - start).as_secs_f64() * 1e6 / f64::from(publishes)
-    }
-}
-
-fn report(server: u32, availability: Availability, at: u64) -> Fact {
-    let measurements = Measurements { connections: Some(u64::from(server % 17)), ..Measurements::default() };
-    Fact::Verdict {
-        server: format!("s{server}").into(),
-        virtual_server: "www".into(),
-        source: Source::Agent,
-        verdict: Verdict { availability, reason: "reported".into(), measurements },
-        at: Moment::from_millis(at),
     }
 }
 
@@ -158,74 +140,4 @@ fn topology() -> Topology {
     };
     let rules = Rules { records: (0..1000).map(record).collect(), ..Rules::default() };
     Topology::compile(&rules, None, None).unwrap()
-}
-
-fn model(case: &Case, servers: u32) -> Model {
-    let datacenter = |name: &str| Datacenter { name: name.into(), enabled: true };
-    let server = |n: u32| Server {
-        name: format!("s{n}").into(),
-        datacenter: DatacenterId(n % 2),
-        enabled: true,
-        agent: Some(SocketAddr::from(([192, 0, 2, 1], 4353))),
-        discovery: Discovery::Disabled,
-    };
-    let virtual_server = |n: u32| VirtualServer {
-        name: "www".into(),
-        server: ServerId(n),
-        address: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + n)), 80)),
-        enabled: true,
-        monitors: 0,
-    };
-    let wide_ips = u32::try_from(case.wide_ips).unwrap();
-    Model {
-        views: Vec::new(),
-        datacenters: vec![datacenter("ny"), datacenter("london")],
-        servers: (0..servers).map(server).collect(),
-        virtual_servers: (0..servers).map(virtual_server).collect(),
-        pools: (0..wide_ips).map(|n| pool(n, case, servers)).collect(),
-        wide_ips: (0..wide_ips).map(wide_ip).collect(),
-    }
-}
-
-fn pool(n: u32, case: &Case, servers: u32) -> Pool {
-    let member = |m: u32| Member {
-        target: MemberTarget::VirtualServer(VirtualServerId((n * 7 + m * 13) % servers)),
-        ratio: u16::try_from(m + 1).unwrap(),
-        enabled: true,
-    };
-    Pool {
-        name: format!("p{n}").into(),
-        record_type: RecordType::A,
-        enabled: true,
-        ttl_seconds: 30,
-        preferred: case.method,
-        alternate: PoolMethod::RoundRobin,
-        fallback: PoolMethod::None,
-        fallback_ip: None,
-        max_answers: 1,
-        verify_member_availability: true,
-        respect_fallback_dependency: true,
-        on_unknown: OnUnknown::Hold,
-        min_members_up: 1,
-        members: (0..u32::try_from(case.members).unwrap()).map(member).collect(),
-    }
-}
-
-fn wide_ip(n: u32) -> WideIp {
-    WideIp {
-        name: Pattern::Exact(format!("w{n}.example.com.").parse().unwrap()),
-        aliases: Vec::new(),
-        view: Default::default(),
-        record_type: RecordType::A,
-        enabled: true,
-        method: WideIpMethod::RoundRobin,
-        pools: vec![PoolReference { pool: PoolId(n), ratio: 1 }],
-        last_resort: None,
-        when_all_down: WhenAllDown::ServeAll,
-        negative_ttl_seconds: 5,
-        persist_cidr_ipv4: 32,
-        persist_cidr_ipv6: 128,
-        use_client_subnet: true,
-        allow_zero_scores: true,
-    }
 }

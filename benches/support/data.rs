@@ -13,7 +13,8 @@ pub const WIDE_IPS: usize = 1000;
 /// Members of each pool.
 pub const MEMBERS: usize = 4;
 /// The methods that are measured, each a pool's name and the start of its wide IPs' names.
-pub const METHODS: [&str; 4] = ["round-robin", "ratio", "global-availability", "static-persistence"];
+pub const METHODS: [&str; 5] =
+    ["round-robin", "ratio", "global-availability", "static-persistence", "least-connections"];
 
 /// A zone of `names` names as a master file: of ten, six have an A, one an AAAA, one is a CNAME, one has MX and TXT, and
 /// one is delegated. A hundred wildcards stand beside them.
@@ -60,8 +61,13 @@ pub fn mixed(names: usize) -> impl Iterator<Item = (String, RecordType)> {
 
 /// Questions without end for the steered names that begin with `prefix`.
 pub fn steered(prefix: &str) -> impl Iterator<Item = (String, RecordType)> {
+    numbered(prefix, WIDE_IPS)
+}
+
+/// Questions without end for random ones of `count` names that begin with `prefix`.
+pub fn numbered(prefix: &str, count: usize) -> impl Iterator<Item = (String, RecordType)> {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    std::iter::repeat_with(move || (format!("{prefix}{}.{ZONE}", random.below(WIDE_IPS)), RecordType::A))
+    std::iter::repeat_with(move || (format!("{prefix}{}.{ZONE}", random.below(count)), RecordType::A))
 }
 
 /// A small generator of numbers that repeats itself in every run (xorshift64*).

@@ -1,16 +1,18 @@
 //! A closed-loop load: a window of queries is kept outstanding, every answer is checked and replaced by a new query.
 //!
-//! The queries are encoded beforehand, 65,536 of them with the ids 0 to 65,535, so that a send copies and patches
-//! nothing and an id says which query was answered. One socket, batches of system calls, one clock reading per batch.
+//! The queries are encoded beforehand, a multiple of 65,536 of them with the ids 0 to 65,535 in turn, so that a send
+//! copies and patches nothing and an id says which query was answered. One socket, batches of system calls, one clock
+//! reading per batch.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use fairlead::wire::{Name, RecordType};
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, recvmmsg, sendmmsg, setsockopt, sockopt};
+use nix::libc;
+use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg, setsockopt, sockopt};
 
 /// Packets per system call.
 const BATCH: usize = 64;
@@ -21,28 +23,67 @@ const STRIDE: usize = 1600;
 /// How long nothing comes before what is outstanding counts as lost.
 const LOST_AFTER: Duration = Duration::from_millis(200);
 
-/// Encoded queries, one per id.
+/// Packets per system call where each call has a source address of its own.
+const BATCH_OF_SOURCE: usize = 16;
+
+/// Encoded queries, one or more for each id.
 pub struct Queries {
     octets: Vec<u8>,
     ends: Vec<usize>,
+    /// The addresses of ours that batches leave from, in turn; the system chooses when there are none.
+    sources: Vec<Ipv4Addr>,
 }
 
 impl Queries {
     /// Encodes 65,536 queries, taken from `questions` in turn.
     pub fn new(questions: impl Iterator<Item = (String, RecordType)>) -> Self {
-        let mut queries = Self { octets: Vec::new(), ends: Vec::new() };
-        for (id, (qname, record_type)) in (0..=u16::MAX).zip(questions) {
-            queries.octets.extend(query(id, &qname, record_type));
+        Self::many(1, questions)
+    }
+
+    /// Encodes `rounds` times 65,536 queries: more names than one round has.
+    pub fn many(rounds: usize, questions: impl Iterator<Item = (String, RecordType)>) -> Self {
+        let packets = questions.zip(0_usize..).map(|((qname, record_type), at)| query(at as u16, &qname, record_type));
+        Self::encoded(rounds, packets)
+    }
+
+    /// Encodes 65,536 queries whose client subnets are random /24 of IPv4.
+    pub fn with_subnets(questions: impl Iterator<Item = (String, RecordType)>) -> Self {
+        let mut random = super::data::Random(0x0123_4567_89ab_cdef);
+        let packets = questions.zip(0_usize..).map(move |((qname, record_type), at)| {
+            let subnet = (0x01_0000 + random.below(0xdf_0000)) as u32;
+            let [_, first, second, third] = subnet.to_be_bytes();
+            let mut packet = query(at as u16, &qname, record_type);
+            let length = packet.len();
+            // RFC 7871 §6: family 1, a source prefix of 24 bits.
+            packet[length - 2..].copy_from_slice(&[0, 11]);
+            packet.extend([0, 8, 0, 7, 0, 1, 24, 0, first, second, third]);
+            packet
+        });
+        Self::encoded(1, packets)
+    }
+
+    /// The same queries, from random addresses of 127.0.0.0/8.
+    #[must_use]
+    pub fn from_many_sources(self) -> Self {
+        let mut random = super::data::Random(0x0123_4567_89ab_cdef);
+        let address = |_| Ipv4Addr::from(0x7f01_0000 + random.below(0xfe_0000) as u32);
+        Self { sources: (0..8192).map(address).collect(), ..self }
+    }
+
+    fn encoded(rounds: usize, packets: impl Iterator<Item = Vec<u8>>) -> Self {
+        let mut queries = Self { octets: Vec::new(), ends: Vec::new(), sources: Vec::new() };
+        for packet in packets.take(rounds * 65_536) {
+            queries.octets.extend(packet);
             queries.ends.push(queries.octets.len());
         }
-        assert_eq!(queries.ends.len(), 65_536, "questions ended early");
+        assert_eq!(queries.ends.len(), rounds * 65_536, "questions ended early");
         queries
     }
 
-    fn packet(&self, id: u16) -> &[u8] {
-        let id = usize::from(id);
-        let start = if id == 0 { 0 } else { self.ends[id - 1] };
-        &self.octets[start..self.ends[id]]
+    fn packet(&self, at: usize) -> &[u8] {
+        let at = at % self.ends.len();
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        &self.octets[start..self.ends[at]]
     }
 }
 
@@ -98,14 +139,18 @@ impl Load {
 
 /// Asks `server` for `duration` with `window` queries outstanding.
 pub fn run(server: SocketAddr, queries: &Queries, window: usize, duration: Duration) -> Load {
-    let socket = UdpSocket::bind(if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }).unwrap();
-    socket.connect(server).unwrap();
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    if queries.sources.is_empty() {
+        socket.connect(server).unwrap();
+    }
     socket.set_read_timeout(Some(LOST_AFTER)).unwrap();
     if setsockopt(&socket, sockopt::RcvBufForce, &(8 << 20)).is_err() {
         setsockopt(&socket, sockopt::RcvBuf, &(8 << 20)).unwrap();
     }
+    let SocketAddr::V4(target) = server else { panic!("the generator speaks IPv4") };
     Client {
         socket,
+        target: target.into(),
         queries,
         window,
         outstanding: 0,
@@ -127,10 +172,13 @@ pub fn run(server: SocketAddr, queries: &Queries, window: usize, duration: Durat
 
 struct Client<'q> {
     socket: UdpSocket,
+    /// Where queries go when the socket is not connected.
+    target: SockaddrIn,
     queries: &'q Queries,
     window: usize,
     outstanding: usize,
-    next: u16,
+    /// How many were sent; the last 16 bits are the id of the next.
+    next: usize,
     /// When each id was sent, in microseconds from the start; `MAX` when it is not outstanding.
     sent_at: Vec<u32>,
     load: Load,
@@ -140,7 +188,8 @@ impl Client<'_> {
     #[expect(clippy::disallowed_methods, reason = "a bench measures time")]
     fn run(mut self, duration: Duration) -> Load {
         let mut buffers = vec![0; BATCH * STRIDE];
-        let mut send_headers = MultiHeaders::<()>::preallocate(BATCH, None);
+        let control = (!self.queries.sources.is_empty()).then(|| nix::cmsg_space!(libc::in_pktinfo));
+        let mut send_headers = MultiHeaders::<SockaddrIn>::preallocate(BATCH, control);
         let mut receive_headers = MultiHeaders::<()>::preallocate(BATCH, None);
         let started = Instant::now();
         loop {
@@ -157,18 +206,26 @@ impl Client<'_> {
         }
     }
 
-    fn send(&mut self, headers: &mut MultiHeaders<()>, now: u32) {
-        let count = BATCH.min(self.window - self.outstanding);
-        let id = |at: usize| self.next.wrapping_add(at as u16);
-        let slices: [[IoSlice<'_>; 1]; BATCH] = std::array::from_fn(|at| [IoSlice::new(self.queries.packet(id(at)))]);
-        let nobody = [None::<()>; BATCH];
-        let no_control: &[ControlMessage<'_>] = &[];
+    fn send(&mut self, headers: &mut MultiHeaders<SockaddrIn>, now: u32) {
+        let source = (!self.queries.sources.is_empty())
+            .then(|| self.queries.sources[self.next / BATCH_OF_SOURCE % self.queries.sources.len()]);
+        let count = if source.is_some() { BATCH_OF_SOURCE } else { BATCH }.min(self.window - self.outstanding);
+        let slices: [[IoSlice<'_>; 1]; BATCH] =
+            std::array::from_fn(|at| [IoSlice::new(self.queries.packet(self.next + at))]);
+        let address = |address: Ipv4Addr| libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) };
+        let info = source.map(|source| libc::in_pktinfo {
+            ipi_ifindex: 0,
+            ipi_spec_dst: address(source),
+            ipi_addr: address(Ipv4Addr::UNSPECIFIED),
+        });
+        let control: Vec<ControlMessage<'_>> = info.iter().map(ControlMessage::Ipv4PacketInfo).collect();
+        let targets = [source.map(|_| self.target); BATCH];
         let sent = sendmmsg(
             self.socket.as_raw_fd(),
             headers,
             &slices[..count],
-            &nobody[..count],
-            no_control,
+            &targets[..count],
+            &control,
             MsgFlags::empty(),
         );
         let sent = match sent {
@@ -178,10 +235,9 @@ impl Client<'_> {
             Err(failed) => panic!("sending failed: {failed}"),
         };
         for at in 0..sent {
-            let id = self.next.wrapping_add(at as u16);
-            self.sent_at[usize::from(id)] = now;
+            self.sent_at[(self.next + at) & 0xffff] = now;
         }
-        self.next = self.next.wrapping_add(sent as u16);
+        self.next += sent;
         self.outstanding += sent;
     }
 

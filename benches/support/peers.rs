@@ -1,6 +1,5 @@
 //! The servers that are compared: each started with the same zone, one worker, and nothing that limits or logs queries.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -34,7 +33,7 @@ pub const PEERS: [Peer; 6] = [
 ];
 
 /// Fairlead itself, as cargo built it for this bench.
-pub const FAIRLEAD: Peer = Peer { name: "Fairlead", program: env!("CARGO_BIN_EXE_fairlead"), prepare: fairlead };
+pub const FAIRLEAD: &str = env!("CARGO_BIN_EXE_fairlead");
 
 /// A running server; dropping it ends it.
 pub struct Server {
@@ -66,17 +65,39 @@ impl Server {
         fs::write(folder.join("bench.zone"), zone).unwrap();
         let address = free_address();
         let arguments = (peer.prepare)(&folder, address, members);
+        Some(Self::launch(peer.name, Path::new(peer.program), &arguments, &folder, address, probe))
+    }
+
+    /// Starts Fairlead on the core the caller is pinned to with a configuration, and waits until it answers `probe`.
+    pub fn fairlead(folder: &Path, configuration: impl FnOnce(&Path, SocketAddr) -> String, probe: &[u8]) -> Self {
+        let (folder, address) = (folder.join("Fairlead"), free_address());
+        fs::create_dir_all(&folder).unwrap();
+        let text = configuration(&folder, address);
+        let path = write(&folder, "fairlead.yaml", &text);
+        let arguments = arguments(&["serve", "-c", path.to_str().unwrap()]);
+        Self::launch("Fairlead", Path::new(FAIRLEAD), &arguments, &folder, address, probe)
+    }
+
+    /// Starts a program that serves `address` and waits until it answers `probe`.
+    pub fn launch(
+        name: &'static str,
+        program: &Path,
+        arguments: &[String],
+        folder: &Path,
+        address: SocketAddr,
+        probe: &[u8],
+    ) -> Self {
         let log = File::create(folder.join("log")).unwrap();
-        let child = Command::new(peer.program)
+        let child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut server = Self { name: peer.name, address, answered_after: Duration::ZERO, child };
+        let mut server = Self { name, address, answered_after: Duration::ZERO, child };
         server.wait_until_it_answers(probe, &folder.join("log"));
-        Some(server)
+        server
     }
 
     /// Its processor time until now.
@@ -131,7 +152,7 @@ impl Drop for Server {
 }
 
 /// A port of loopback that nobody holds now.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
@@ -146,63 +167,30 @@ fn arguments(arguments: &[&str]) -> Vec<String> {
     arguments.iter().map(|argument| (*argument).to_owned()).collect()
 }
 
-/// Four members behind a TCP monitor, in one pool per method, and [`data::WIDE_IPS`] wide IPs on each pool.
-fn fairlead(folder: &Path, address: SocketAddr, members: u16) -> Vec<String> {
-    let mut text = format!(
-        "node: bench\nstate: {0}/state\ncontrol: {0}/control.sock\n\
-         listeners:\n  - {{ address: 127.0.0.1, port: {1} }}\n\
-         zones:\n  - {{ name: {2}, file: {0}/bench.zone }}\n\
-         datacenters: {{ here: {{}} }}\n\
-         monitors:\n  port: {{ type: tcp, interval: 5s, timeout: 2s }}\n\
-         servers:\n  hosts:\n    datacenter: here\n    monitors: [port]\n    virtual_servers:\n",
-        folder.display(),
-        address.port(),
-        data::ZONE
-    );
-    for member in 1..=data::MEMBERS {
-        writeln!(text, "      v{member}: {{ address: 127.0.0.{member}, port: {members} }}").unwrap();
-    }
-    text.push_str("pools:\n");
-    for method in data::METHODS {
-        let listed: Vec<String> =
-            (1..=data::MEMBERS).map(|member| format!("{{virtual_server: hosts/v{member}, ratio: {member}}}")).collect();
-        let listed = listed.join(", ");
-        writeln!(
-            text,
-            "  {method}: {{ type: A, ttl: 30s, load_balancing: {{ preferred: {method} }}, members: [{listed}] }}"
-        )
-        .unwrap();
-    }
-    text.push_str("wide_ips:\n");
-    for method in data::METHODS {
-        for at in 0..data::WIDE_IPS {
-            writeln!(text, "  - {{ name: {method}{at}.{}, type: A, pools: [{method}] }}", data::ZONE).unwrap();
-        }
-    }
-    let path = write(folder, "fairlead.yaml", &text);
-    arguments(&["serve", "-c", path.to_str().unwrap()])
-}
-
 /// The zone as it is, and [`data::WIDE_IPS`] names on one weighted resource with the same members and monitor.
 fn gdnsd(folder: &Path, address: SocketAddr, members: u16) -> Vec<String> {
     let listed: Vec<String> =
         (1..=data::MEMBERS).map(|member| format!("v{member} => [ 127.0.0.{member}, {member} ]")).collect();
+    let service = format!("{{ plugin => tcp_connect, port => {members}, interval => 5, timeout => 2 }}");
+    let resources = format!(" hosts => {{ service_types => port, {} }}\n", listed.join(", "));
+    let names = (0..data::WIDE_IPS).map(|at| format!("weighted{at} 30 DYNA weighted!hosts\n"));
+    gdnsd_with(folder, address, &service, &resources, &names.collect::<String>())
+}
+
+/// gdnsd with the zone that lies in the folder and these resources of its weighted plugin, whose monitor is `service`;
+/// `names` are added to the zone.
+pub fn gdnsd_with(folder: &Path, address: SocketAddr, service: &str, resources: &str, names: &str) -> Vec<String> {
     let text = format!(
         "options => {{\n listen => {address}\n udp_threads => 1\n tcp_threads => 1\n \
          run_dir => {0}/run\n state_dir => {0}/state\n}}\n\
-         service_types => {{ port => {{ plugin => tcp_connect, port => {members}, interval => 5, timeout => 2 }} }}\n\
-         plugins => {{ weighted => {{ hosts => {{ service_types => port, {1} }} }} }}\n",
+         service_types => {{ port => {service} }}\nplugins => {{ weighted => {{\n{resources}}} }}\n",
         folder.display(),
-        listed.join(", ")
     );
     write(folder, "etc/config", &text);
     for made in ["run", "state", "etc/zones"] {
         fs::create_dir_all(folder.join(made)).unwrap();
     }
-    let mut zone = fs::read_to_string(folder.join("bench.zone")).unwrap();
-    for at in 0..data::WIDE_IPS {
-        writeln!(zone, "weighted{at} 30 DYNA weighted!hosts").unwrap();
-    }
+    let zone = fs::read_to_string(folder.join("bench.zone")).unwrap() + names;
     write(folder, "etc/zones/bench.example", &zone);
     arguments(&["-c", folder.join("etc").to_str().unwrap(), "start"])
 }

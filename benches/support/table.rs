@@ -36,10 +36,12 @@ impl Figures {
             "server", "user µs", "sys µs", "total", "answers/s", "of floor"
         );
         println!("|{:-<36}|{:->9}|{:->9}|{:->9}|{:->11}|{:->11}|", "", ":", ":", ":", ":", ":");
-        let floor = self.0.first().map_or(f64::NAN, |(_, rounds)| median(rounds, |round| round.rate));
+        let floor =
+            self.0.first().map_or(f64::NAN, |(_, rounds)| median(rounds.iter().map(|round| round.rate).collect()));
         for (server, rounds) in &self.0 {
-            let (user, system) = (median(rounds, |round| round.user), median(rounds, |round| round.system));
-            let (total, rate) = (median(rounds, |round| round.user + round.system), median(rounds, |round| round.rate));
+            let of = |figure: &dyn Fn(&Round) -> f64| median(rounds.iter().map(figure).collect());
+            let (user, system) = (of(&|round| round.user), of(&|round| round.system));
+            let (total, rate) = (of(&|round| round.user + round.system), of(&|round| round.rate));
             println!(
                 "| {server:<34} | {user:>7.2} | {system:>7.2} | {total:>7.2} | {rate:>9.0} | {:>9.3} |",
                 rate / floor
@@ -48,8 +50,8 @@ impl Figures {
     }
 }
 
-fn median(rounds: &[Round], of: fn(&Round) -> f64) -> f64 {
-    let mut values: Vec<f64> = rounds.iter().map(of).collect();
+/// The one in the middle.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
