@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::check::{Available, check};
 use super::database::{Databases, World};
 use super::error::{Database, TopologyError};
-use super::lists::{Entry, List, ListBuilder};
+use super::lists::{Entry, First, List, ListBuilder};
 use super::matches::{Matches, WILDCARD};
 use super::order::{Ranked, rank};
 use super::ranges::{Bits, Boundaries, Ipv6Ranges, Ranges, index, stored};
@@ -38,7 +38,6 @@ impl Topology {
             ipv6,
             classes,
             lists,
-            values: ranked.iter().map(|ranked| ranked.value).collect(),
             records: ranked.iter().map(|ranked| ranked.record.clone()).collect(),
             answers,
             matches,
@@ -95,7 +94,7 @@ impl<'a> Classes<'a> {
             let on_match = records.entry(id).or_default();
             on_match.layer = layer_of(&client.is);
             let entries = if client.negated { &mut on_match.negated } else { &mut on_match.plain };
-            entries.push(Entry { answer, rank: stored(rank) });
+            entries.push(Entry { answer, first: First { rank: stored(rank), value: ranked.value } });
         }
         let mut wanted = records.keys().copied().collect();
         matches.extend_to_contents(&mut wanted);

@@ -5,11 +5,19 @@ use std::collections::HashMap;
 use super::error::TopologyError;
 use super::ranges::{index, stored};
 
-/// For an answer condition, the place of the first record that a class has for it.
+/// A record by its place in the order of records, with what it scores: kept beside the place, so that a score costs no
+/// further look into memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct First {
+    pub(super) rank: u32,
+    pub(super) value: u32,
+}
+
+/// For an answer condition, the first record that a class has for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Entry {
     pub(super) answer: u32,
-    pub(super) rank: u32,
+    pub(super) first: First,
 }
 
 /// Entries, each answer condition once.
@@ -22,12 +30,12 @@ pub(super) enum List {
     One(Entry),
     /// Few of all answer conditions: entries, ascending, from there on.
     Sparse { start: u32, length: u32 },
-    /// Many of all answer conditions: a row from there on, with the rank of each condition or [`NONE`].
+    /// Many of all answer conditions: a row from there on, with the first record of each condition or [`NONE`].
     Dense { start: u32 },
 }
 
 /// No record in a row.
-const NONE: u32 = u32::MAX;
+const NONE: First = First { rank: u32::MAX, value: 0 };
 
 /// A row is made when at least one in so many conditions has an entry: it then needs at most four times the memory.
 const DENSE_FROM: usize = 8;
@@ -36,23 +44,23 @@ const DENSE_FROM: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Lists {
     entries: Vec<Entry>,
-    rows: Vec<u32>,
+    rows: Vec<First>,
 }
 
 impl Lists {
     /// Finds the first record of a list for an answer that matches these conditions (ascending).
-    pub(super) fn first(&self, list: List, matches: &[u32]) -> Option<u32> {
+    pub(super) fn first(&self, list: List, matches: &[u32]) -> Option<First> {
         match list {
             List::Empty => None,
-            List::One(entry) => matches.contains(&entry.answer).then_some(entry.rank),
+            List::One(entry) => matches.contains(&entry.answer).then_some(entry.first),
             List::Sparse { start, length } => {
                 let entries = self.entries.get(index(start)..index(start) + index(length)).unwrap_or(&[]);
                 first_of(entries, matches)
             }
             List::Dense { start } => {
                 let row = self.rows.get(index(start)..).unwrap_or(&[]);
-                let ranks = matches.iter().filter_map(|answer| row.get(index(*answer)));
-                ranks.copied().min().filter(|rank| *rank != NONE)
+                let firsts = matches.iter().filter_map(|answer| row.get(index(*answer)));
+                firsts.copied().min().filter(|first| *first != NONE)
             }
         }
     }
@@ -64,16 +72,16 @@ impl Lists {
 }
 
 /// The shorter side is walked, the longer one searched.
-fn first_of(entries: &[Entry], matches: &[u32]) -> Option<u32> {
+fn first_of(entries: &[Entry], matches: &[u32]) -> Option<First> {
     if entries.len() < matches.len() {
         let found = entries.iter().filter(|entry| matches.binary_search(&entry.answer).is_ok());
-        return found.map(|entry| entry.rank).min();
+        return found.map(|entry| entry.first).min();
     }
     let found = matches.iter().filter_map(|answer| {
         let at = entries.binary_search_by_key(answer, |entry| entry.answer).ok()?;
         entries.get(at)
     });
-    found.map(|entry| entry.rank).min()
+    found.map(|entry| entry.first).min()
 }
 
 /// Lists while they are collected.
@@ -134,8 +142,8 @@ impl ListBuilder {
         let start = self.lists.rows.len();
         self.lists.rows.resize(start + self.answers, NONE);
         for entry in entries {
-            if let Some(rank) = self.lists.rows.get_mut(start + index(entry.answer)) {
-                *rank = entry.rank;
+            if let Some(first) = self.lists.rows.get_mut(start + index(entry.answer)) {
+                *first = entry.first;
             }
         }
         List::Dense { start: stored(start) }
@@ -146,12 +154,17 @@ impl ListBuilder {
 mod tests {
     use super::*;
 
+    fn entry(answer: u32, rank: u32) -> Entry {
+        Entry { answer, first: First { rank, value: 100 + rank } }
+    }
+
     fn check(answers: usize, entries: &[(u32, u32)], matches: &[u32], expected: Option<u32>) -> List {
         let mut builder = ListBuilder::new(answers);
         // Another list in front, so that positions matter.
-        builder.add(vec![Entry { answer: 1, rank: 9 }, Entry { answer: 3, rank: 9 }]).unwrap();
-        let list = builder.add(entries.iter().map(|&(answer, rank)| Entry { answer, rank }).collect()).unwrap();
-        assert_eq!(builder.finish().first(list, matches), expected, "{entries:?} {matches:?}");
+        builder.add(vec![entry(1, 9), entry(3, 9)]).unwrap();
+        let list = builder.add(entries.iter().map(|&(answer, rank)| entry(answer, rank)).collect()).unwrap();
+        let found = builder.finish().first(list, matches);
+        assert_eq!(found, expected.map(|rank| entry(0, rank).first), "{entries:?} {matches:?}");
         list
     }
 
@@ -175,7 +188,7 @@ mod tests {
     #[test]
     fn more_entries_than_allowed_are_an_error() {
         let mut builder = ListBuilder { left: 3, ..ListBuilder::new(8) };
-        let entries = || vec![Entry { answer: 1, rank: 9 }, Entry { answer: 3, rank: 9 }];
+        let entries = || vec![entry(1, 9), entry(3, 9)];
         assert!(builder.add(entries()).is_ok());
         assert!(matches!(builder.add(entries()), Err(TopologyError::TooLarge { limit: ENTRIES_MAX })));
     }

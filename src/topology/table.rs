@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::database::Databases;
-use super::lists::{List, Lists};
+use super::lists::{First, List, Lists};
 use super::location::Location;
 use super::matches::Matches;
 use super::order::Ranked;
@@ -84,7 +84,10 @@ impl AnswerClass {
 pub(super) const LAYERS: usize = 3;
 
 /// What clients of one class match: in each list, the first record for each answer condition.
+///
+/// One cache line: of many classes, each client's is another, and reading it is what a score costs most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[repr(align(64))]
 pub(super) struct Class {
     pub(super) lists: [List; LAYERS],
 }
@@ -131,9 +134,7 @@ pub struct Topology {
     pub(super) ipv6: Ipv6Ranges,
     pub(super) classes: Vec<Class>,
     pub(super) lists: Lists,
-    /// By place in the order of records: what it scores.
-    pub(super) values: Vec<u32>,
-    /// The records in that order.
+    /// The records, in the order in which they are looked at.
     pub(super) records: Vec<Record>,
     pub(super) answers: Answers,
     pub(super) matches: Matches,
@@ -148,7 +149,6 @@ impl Default for Topology {
             ipv6: Ipv6Ranges::new(&Boundaries::new()),
             classes: vec![Class::default()],
             lists: Lists::default(),
-            values: Vec::new(),
             records: Vec::new(),
             answers: Answers::default(),
             matches: Matches::default(),
@@ -181,12 +181,12 @@ impl Topology {
     /// that grows with how specific the record's client condition is, then with the record's score; a record with score
     /// 0 gives 0 in both.
     pub fn score(&self, class: ClassId, answer: &AnswerClass) -> u32 {
-        self.first_record(class, answer).and_then(|rank| self.values.get(index(rank))).copied().unwrap_or(0)
+        self.first_record(class, answer).map_or(0, |first| first.value)
     }
 
     /// Tells which record gave the score; none when no record matches both.
     pub fn explain_score(&self, class: ClassId, answer: &AnswerClass) -> Option<&Record> {
-        self.first_record(class, answer).and_then(|rank| self.records.get(index(rank)))
+        self.first_record(class, answer).and_then(|first| self.records.get(index(first.rank)))
     }
 
     /// Tells which answer conditions a candidate matches; asked when tables are built, not per query.
@@ -224,14 +224,10 @@ impl Topology {
 
     /// How much memory the look-up structures hold, in octets; records, conditions and databases not counted.
     pub fn memory(&self) -> usize {
-        self.ipv4.memory()
-            + self.ipv6.memory()
-            + self.lists.memory()
-            + size_of_val(self.classes.as_slice())
-            + size_of_val(self.values.as_slice())
+        self.ipv4.memory() + self.ipv6.memory() + self.lists.memory() + size_of_val(self.classes.as_slice())
     }
 
-    fn first_record(&self, class: ClassId, answer: &AnswerClass) -> Option<u32> {
+    fn first_record(&self, class: ClassId, answer: &AnswerClass) -> Option<First> {
         let (class, matches) = (self.classes.get(index(class.0))?, answer.matches());
         class.lists.iter().filter_map(|list| self.lists.first(*list, matches)).min()
     }
