@@ -1,5 +1,6 @@
 //! All that answers depend on, as one immutable value.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::selector::{Origin, Selector};
@@ -192,9 +193,17 @@ pub fn prepare_zones(
     // Shorter names first, so that a wide IP below another homeless one joins its zone.
     homeless.sort_by_key(|name| name.label_count());
     let mut made: Vec<ZoneBuilder> = Vec::new();
+    let mut homes: HashMap<Name, usize> = HashMap::new();
     for name in homeless {
-        if !made.iter_mut().any(|builder| builder.hold(name).is_ok()) {
-            made.push(synthetic_zone(name, synthetic, seed));
+        let lower = name.to_lowercase();
+        let above = std::iter::successors(Some(lower.clone()), Name::parent);
+        let home = above.filter_map(|name| homes.get(&name)).next().and_then(|&at| made.get_mut(at));
+        match home.map(|builder| builder.hold(name)) {
+            Some(held) => debug_assert!(held.is_ok(), "the zone was found as one above the name"),
+            None => {
+                homes.insert(lower, made.len());
+                made.push(synthetic_zone(name, synthetic, seed));
+            }
         }
     }
     prepared.extend(made.into_iter().map(|builder| Arc::new(builder.finish())));
