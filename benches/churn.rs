@@ -1,8 +1,8 @@
 //! What status flips do to the answer path: `cargo bench --bench churn -- [--seconds N] [--rounds N] [--flips N]`.
 //!
 //! 100,000 wide IPs over 1,000 virtual servers, whose agents, in this process, report a thousand flips a second over the
-//! mesh; once with a pool for each wide IP, once with a thousand pools between them. The node is pinned to core 0, the
-//! generator and the agents to core 1. A witness asks for the name that shows a flip until an answer does, so that what
+//! mesh, a tenth of them down at any time; once with a thousand pools between them, once with a pool for each. The node
+//! is pinned to core 0, the generator and the agents to core 1. A witness asks for the name that shows a flip until an answer does, so that what
 //! is measured is a client's view: the mesh, the publisher, the snapshot and the queue before the socket.
 //!
 //! Quiet and busy rounds alternate; the medians of both are compared, and one line is printed for each kind of pool.
@@ -76,7 +76,7 @@ impl Plan {
         wait_until_known(node.address);
         let (mut quiet, mut busy) = (Figures::default(), Figures::default());
         let (mut waits, mut resident) = (Vec::new(), Vec::new());
-        let mut flipper = Flipper { agents: &mut agents, next: 0, is_up: false };
+        let mut flipper = Flipper { agents: &mut agents, next: 0 };
         for _ in 0..self.rounds {
             quiet.add(&node, &queries, self.duration);
             let stop = AtomicBool::new(false);
@@ -120,7 +120,7 @@ impl Plan {
 
 /// `w0` and so on over `pools` pools by turns, and `x0` and so on whose answer tells whether a virtual server is up.
 fn configuration(folder: &Path, address: SocketAddr, pools: usize, agents: &Agents) -> String {
-    let mut text = yaml::head(folder, address);
+    let mut text = yaml::head(folder, address) + &yaml::zone(folder, &data::master_file(10));
     text.push_str("datacenters: { datacenter-0: {}, datacenter-1: {}, datacenter-2: {}, datacenter-3: {} }\n");
     text.push_str(&agents.configuration(folder.parent().unwrap()));
     // No monitor watches it and no agent tells of it, so it is never down.
@@ -180,11 +180,13 @@ struct Flip {
     at: Instant,
 }
 
-/// Takes the virtual servers down one after the other, then up, and so on.
+/// How many virtual servers are down at any time.
+const DOWN: usize = VIRTUAL_SERVERS / 10;
+
+/// Takes virtual servers down that lie far apart, and brings each back when [`DOWN`] others have gone.
 struct Flipper<'a> {
     agents: &'a mut Agents,
     next: usize,
-    is_up: bool,
 }
 
 impl Flipper<'_> {
@@ -193,13 +195,17 @@ impl Flipper<'_> {
         let pause = Duration::from_secs(1) / u32::try_from(per_second).unwrap();
         while !stop.load(Ordering::Relaxed) {
             std::thread::sleep((pause * made).saturating_sub(started.elapsed()));
-            let flip = Flip { number: self.next, is_up: self.is_up, at: Instant::now() };
+            let is_up = !self.next.is_multiple_of(2);
+            if is_up && self.next / 2 < DOWN {
+                // It has not been down yet.
+                self.next += 1;
+                continue;
+            }
+            let number = (self.next / 2 + if is_up { 0 } else { DOWN }) * 617 % VIRTUAL_SERVERS;
+            let flip = Flip { number, is_up, at: Instant::now() };
             self.agents.set(flip.number, flip.is_up);
             made += 1;
-            self.next = (self.next + 1) % VIRTUAL_SERVERS;
-            if self.next == 0 {
-                self.is_up = !self.is_up;
-            }
+            self.next += 1;
             // A witness that is busy with another flip misses this one.
             let _ = flipped.try_send(flip);
         }

@@ -75,8 +75,8 @@ fn main() {
     let queries = [
         ("round-robin", generator::Queries::new(plain())),
         ("topology", generator::Queries::new(topology())),
-        ("round-robin, many sources", generator::Queries::new(plain()).from_many_sources()),
-        ("topology, many sources", generator::Queries::new(topology()).from_many_sources()),
+        ("round-robin, many sources", generator::Queries::new(plain()).with_many_sources()),
+        ("topology, many sources", generator::Queries::new(topology()).with_many_sources()),
         ("round-robin, client subnets", generator::Queries::with_subnets(plain())),
         ("topology, client subnets", generator::Queries::with_subnets(topology())),
     ];

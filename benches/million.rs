@@ -63,8 +63,8 @@ fn main() {
     }
 }
 
-const MASTER: Peer = Peer { name: "Fairlead", program: FAIRLEAD.program, prepare: fairlead };
-const YAML: Peer = Peer { name: "Fairlead, YAML", program: FAIRLEAD.program, prepare: fairlead_yaml };
+const MASTER: Peer = Peer { name: "Fairlead", program: FAIRLEAD, prepare: fairlead };
+const YAML: Peer = Peer { name: "Fairlead, YAML", program: FAIRLEAD, prepare: fairlead_yaml };
 
 fn start(records: usize, rounds: usize, folder: &Path) {
     let text = hosting::master_file(records);

@@ -9,6 +9,7 @@
 #![allow(clippy::disallowed_methods, missing_docs, reason = "a bench measures time")]
 
 #[path = "support/mix.rs"]
+#[allow(dead_code, reason = "the budgets use the rest")]
 mod data;
 #[path = "support/steering.rs"]
 mod steering;
@@ -175,6 +176,7 @@ fn snapshot() -> Snapshot {
         },
         keys: Default::default(),
         transfers: Default::default(),
+        limits: Default::default(),
     };
     let model = steering::model(WIDE_IPS, 4, PoolMethod::RoundRobin, 1000);
     let (_, tables) = steering::tables(model, Topology::default(), SEED);

@@ -27,7 +27,7 @@ pub fn master_file(names: usize) -> String {
         let (high, low) = (at >> 8 & 0xff, at & 0xff);
         match at % CLASSES {
             0..=5 => writeln!(text, "h{at} IN A 10.0.{high}.{low}"),
-            6 => writeln!(text, "h{at} IN AAAA 2001:db8::{at:x}"),
+            6 => writeln!(text, "h{at} IN AAAA 2001:db8::{:x}:{:x}", at >> 16, at & 0xffff),
             7 => writeln!(text, "h{at} IN CNAME h{}", at - 7),
             8 => writeln!(text, "h{at} IN MX 10 h{}\nh{at} IN TXT \"v=spf1 mx -all\"", at - 8),
             _ => writeln!(text, "h{at} IN NS ns1.h{at}\nns1.h{at} IN A 10.1.{high}.{low}"),

@@ -64,7 +64,7 @@ impl Queries {
 
     /// The same queries, from random addresses of 127.0.0.0/8.
     #[must_use]
-    pub fn from_many_sources(self) -> Self {
+    pub fn with_many_sources(self) -> Self {
         let mut random = super::data::Random(0x0123_4567_89ab_cdef);
         let address = |_| Ipv4Addr::from(0x7f01_0000 + random.below(0xfe_0000) as u32);
         Self { sources: (0..8192).map(address).collect(), ..self }

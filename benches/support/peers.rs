@@ -1,7 +1,7 @@
 //! The servers that are compared: each started with the same zone, one worker, and nothing that limits or logs queries.
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -151,9 +151,15 @@ impl Drop for Server {
     }
 }
 
-/// A port of loopback that nobody holds now.
+/// A port of loopback that nobody holds now, for datagrams and streams.
 pub fn free_address() -> SocketAddr {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    loop {
+        let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Connections under way, of probes say, take ports too.
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 fn write(folder: &Path, file: &str, text: &str) -> PathBuf {
