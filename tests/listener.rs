@@ -52,10 +52,12 @@ fn limits() -> TcpLimits {
     TcpLimits {
         connections: 100,
         connections_per_client: 100,
+        connections_per_network: 100,
         idle: PATIENCE,
         first_message: PATIENCE,
         message: PATIENCE,
         lifetime: 3 * PATIENCE,
+        queries: 0,
         pipelined: 32,
         write_stall: PATIENCE,
     }
@@ -408,6 +410,7 @@ fn every_wait_for_the_client_has_its_limit() {
         stream.write_all(second).unwrap();
         assert_eq!(read_to_end(&mut stream), b"", "{reason}");
         running.wait_for(&format!("fairlead_tcp_closed_connections_total{{reason=\"{reason}\"}}"), 1.0);
+        running.wait_for(&format!("fairlead_limit_hits_total{{limit=\"tcp_{reason}\"}}"), 1.0);
     };
     let whole = framed(&query(1, "www.example.com."));
     check(TcpLimits { first_message: SHORT, ..limits() }, &[], &[], "first_message");
@@ -454,6 +457,7 @@ fn a_client_that_never_reads_is_reset() {
     };
     assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
     running.wait_for(r#"fairlead_tcp_closed_connections_total{reason="write_stall"}"#, 1.0);
+    running.wait_for(r#"fairlead_limit_hits_total{limit="tcp_write_stall"}"#, 1.0);
     assert!(running.metric(r#"fairlead_limit_hits_total{limit="tcp_reply_buffer"}"#) >= 1.0);
 }
 
@@ -487,6 +491,32 @@ fn at_the_cap_the_longest_idle_makes_room() {
 }
 
 #[test]
+fn after_as_many_queries_as_may_be_the_connection_ends_behind_the_last_reply() {
+    let running = start(TcpLimits { queries: 5, pipelined: 3, ..limits() });
+    let mut stream = running.tcp();
+    let segment: Vec<u8> = (0..8_u16).flat_map(|id| framed(&query(id, "www.example.com."))).collect();
+    stream.write_all(&segment).unwrap();
+    for id in 0..5 {
+        assert_eq!(facts(&read_message(&mut stream)), (id, 1));
+    }
+    assert_eq!(read_to_end(&mut stream), b"");
+    running.wait_for(r#"fairlead_tcp_closed_connections_total{reason="queries"}"#, 1.0);
+    running.wait_for(r#"fairlead_limit_hits_total{limit="tcp_queries"}"#, 1.0);
+}
+
+#[test]
+fn one_network_is_refused_at_its_cap() {
+    let running = start(TcpLimits { connections_per_network: 2, ..limits() });
+    let mut held: Vec<TcpStream> = (0..2).map(|_| running.tcp()).collect();
+    for stream in &mut held {
+        stream.write_all(&framed(&query(1, "www.example.com."))).unwrap();
+        assert_eq!(facts(&read_message(stream)).0, 1);
+    }
+    assert_eq!(read_to_end(&mut running.tcp()), b"");
+    assert_eq!(running.metric(r#"fairlead_limit_hits_total{limit="tcp_connections_per_network"}"#), 1.0);
+}
+
+#[test]
 fn one_client_is_refused_at_its_own_cap() {
     let running = start(TcpLimits { connections_per_client: 2, ..limits() });
     let mut held: Vec<TcpStream> = (0..2).map(|_| running.tcp()).collect();
@@ -510,7 +540,8 @@ fn two_thousand_idle_streams_cost_the_others_nothing() {
     if soft < 6000 {
         setrlimit(Resource::RLIMIT_NOFILE, 6000.min(hard), hard).unwrap();
     }
-    let running = start(TcpLimits { connections: 3000, connections_per_client: 3000, ..limits() });
+    let running =
+        start(TcpLimits { connections: 3000, connections_per_client: 3000, connections_per_network: 3000, ..limits() });
     let idle: Vec<TcpStream> = (0..2000).map(|_| TcpStream::connect(running.address()).unwrap()).collect();
     running.wait_for(r#"fairlead_tcp_connections{state="idle"}"#, 2000.0);
     let (socket, mut stream) = (running.udp(), running.tcp());

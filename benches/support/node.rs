@@ -63,10 +63,12 @@ pub fn start(address: &str, snapshot: Snapshot, respond: Respond) -> (Listeners,
     let tcp = TcpLimits {
         connections: 100,
         connections_per_client: 100,
+        connections_per_network: 100,
         idle: Duration::from_secs(10),
         first_message: Duration::from_secs(3),
         message: Duration::from_secs(1),
         lifetime: Duration::from_secs(600),
+        queries: 0,
         pipelined: 32,
         write_stall: Duration::from_secs(5),
     };

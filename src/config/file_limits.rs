@@ -80,6 +80,8 @@ pub(crate) struct TcpLimits {
     pub(crate) connections: Option<usize>,
     /// Connections open at once from one client address. Default: 64.
     pub(crate) connections_per_client: Option<usize>,
+    /// Connections open at once from one client network, an IPv4 /24 or an IPv6 /48. Default: 256.
+    pub(crate) connections_per_network: Option<usize>,
     /// How long a connection may stay without a query. Default: 10s.
     pub(crate) idle: Option<Written<Duration>>,
     /// How long the first query may take from accept. Default: 3s.
@@ -88,6 +90,8 @@ pub(crate) struct TcpLimits {
     pub(crate) message: Option<Written<Duration>>,
     /// How long a connection may live. Default: 10m.
     pub(crate) lifetime: Option<Written<Duration>>,
+    /// Queries of one connection, after which it is closed; 0 is no limit. Default: 0, since `lifetime` ends it.
+    pub(crate) queries: Option<u64>,
     /// Queries that wait for their replies to be written, per connection. Default: 32.
     pub(crate) pipelined: Option<usize>,
     /// How long a write may stall before the connection is reset. Default: 5s.

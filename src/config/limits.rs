@@ -116,6 +116,12 @@ pub(crate) const TCP_CONNECTIONS: Limit<usize> =
 /// TCP connections open at once from one client address.
 pub(crate) const TCP_CONNECTIONS_PER_CLIENT: Limit<usize> =
     Limit { default: 64, min: 1, max: 1_000_000, reason: "one client must not take every connection" };
+/// TCP connections open at once from one client network.
+pub(crate) const TCP_CONNECTIONS_PER_NETWORK: Limit<usize> =
+    Limit { default: 256, min: 1, max: 1_000_000, reason: "one network must not take every connection" };
+/// Queries of one TCP connection.
+pub(crate) const TCP_QUERIES: Limit<u64> =
+    Limit { default: 0, min: 0, max: 1 << 40, reason: "0 is no limit, and more is none either" };
 /// How long a TCP connection may stay without a query.
 pub(crate) const TCP_IDLE: Limit<Duration> = Limit {
     default: seconds(10),

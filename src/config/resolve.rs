@@ -145,10 +145,14 @@ fn tcp(written: &file::Node, place: &Place<'_>, issues: &Issues) -> listener::Tc
         connections_per_client: {
             count(limits::TCP_CONNECTIONS_PER_CLIENT, tcp.connections_per_client, "connections_per_client")
         },
+        connections_per_network: {
+            count(limits::TCP_CONNECTIONS_PER_NETWORK, tcp.connections_per_network, "connections_per_network")
+        },
         idle: time(limits::TCP_IDLE, tcp.idle, "idle"),
         first_message: time(limits::TCP_FIRST_MESSAGE, tcp.first_message, "first_message"),
         message: time(limits::TCP_MESSAGE, tcp.message, "message"),
         lifetime: time(limits::TCP_LIFETIME, tcp.lifetime, "lifetime"),
+        queries: limits::TCP_QUERIES.take(tcp.queries, &place.field("queries"), issues),
         pipelined: count(limits::TCP_PIPELINED, tcp.pipelined, "pipelined"),
         write_stall: time(limits::TCP_WRITE_STALL, tcp.write_stall, "write_stall"),
     }

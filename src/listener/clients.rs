@@ -3,7 +3,8 @@
 //! At the cap of all connections the one idle for longest is closed for the new one. Refusing the new one instead would
 //! let whoever fills the cap first, and then says nothing, shut everyone else out (RFC 7766 §6.2.3 lets a server close
 //! idle connections for want of room). When none has been idle for [`EVICTABLE_AFTER_MS`] all are at work, and the new one
-//! is refused. At the cap of one client its new connection is refused: the client is not served better by losing an old one.
+//! is refused. At the cap of one client or network its new connection is refused: the client is not served better by losing an
+//! old one.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::TcpLimits;
 use crate::status::Moment;
 
 /// How long a connection must have been without a query before it makes room for another.
@@ -48,12 +50,15 @@ pub(super) enum Refusal {
     Connections,
     /// The cap of its client is reached.
     Client,
+    /// The cap of its network is reached.
+    Network,
 }
 
 /// The connections open now.
 pub(super) struct Connections {
     connections_max: usize,
     per_client_max: usize,
+    per_network_max: usize,
     table: Mutex<Table>,
 }
 
@@ -63,6 +68,7 @@ struct Table {
     free: Vec<usize>,
     open: usize,
     clients: HashMap<IpAddr, usize>,
+    networks: HashMap<IpAddr, usize>,
     /// Where the next sample begins.
     hand: usize,
 }
@@ -82,9 +88,23 @@ fn client_of(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The network that connections are counted under: an IPv4 client's /24, an IPv6 client's /48. Takes what [`client_of`]
+/// gives.
+fn network_of(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V4(address) => IpAddr::V4((address.to_bits() & !0xff).into()),
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 80 << 80).into()),
+    }
+}
+
 impl Connections {
-    pub(super) fn new(connections_max: usize, per_client_max: usize) -> Arc<Self> {
-        Arc::new(Self { connections_max, per_client_max, table: Mutex::new(Table::default()) })
+    pub(super) fn new(limits: &TcpLimits) -> Arc<Self> {
+        Arc::new(Self {
+            connections_max: limits.connections,
+            per_client_max: limits.connections_per_client,
+            per_network_max: limits.connections_per_network,
+            table: Mutex::new(Table::default()),
+        })
     }
 
     /// A place for a new connection; the second value says whether another one was told to make room for it.
@@ -93,6 +113,9 @@ impl Connections {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         if table.clients.get(&client).is_some_and(|open| *open >= self.per_client_max) {
             return Err(Refusal::Client);
+        }
+        if table.networks.get(&network_of(client)).is_some_and(|open| *open >= self.per_network_max) {
+            return Err(Refusal::Network);
         }
         let mut room = Room::Free;
         if table.open >= self.connections_max {
@@ -123,6 +146,7 @@ pub(super) enum Room {
 impl Table {
     fn insert(&mut self, slot: Slot) -> usize {
         *self.clients.entry(slot.client).or_default() += 1;
+        *self.networks.entry(network_of(slot.client)).or_default() += 1;
         self.open += 1;
         match self.free.pop() {
             Some(at) => {
@@ -164,11 +188,17 @@ impl Drop for Place {
         if !slot.leaving {
             table.open -= 1;
         }
-        if let Some(open) = table.clients.get_mut(&slot.client) {
-            *open -= 1;
-            if *open == 0 {
-                table.clients.remove(&slot.client);
-            }
+        give_back(&mut table.clients, slot.client);
+        give_back(&mut table.networks, network_of(slot.client));
+    }
+}
+
+/// Counts one less, and forgets who has none.
+fn give_back(counts: &mut HashMap<IpAddr, usize>, whose: IpAddr) {
+    if let Some(open) = counts.get_mut(&whose) {
+        *open -= 1;
+        if *open == 0 {
+            counts.remove(&whose);
         }
     }
 }
@@ -185,9 +215,41 @@ mod tests {
         IpAddr::from([192, 0, 2, number])
     }
 
+    fn places(connections: usize, connections_per_client: usize, connections_per_network: usize) -> Arc<Connections> {
+        let time = std::time::Duration::from_secs(1);
+        Connections::new(&TcpLimits {
+            connections,
+            connections_per_client,
+            connections_per_network,
+            idle: time,
+            first_message: time,
+            message: time,
+            lifetime: time,
+            queries: 0,
+            pipelined: 1,
+            write_stall: time,
+        })
+    }
+
+    #[test]
+    fn one_network_cannot_take_all_places_and_gets_them_back() {
+        let connections = places(10, 10, 2);
+        let first = connections.admit(client(1), at(0)).ok().unwrap();
+        let _second = connections.admit(client(2), at(0)).ok().unwrap();
+        assert_eq!(connections.admit(client(3), at(0)).err(), Some(Refusal::Network));
+        assert!(connections.admit("198.51.100.1".parse().unwrap(), at(0)).is_ok());
+        drop(first);
+        assert!(connections.admit(client(3), at(0)).is_ok());
+        let _held: Vec<_> = ["2001:db8:0:1::1", "2001:db8:0:2::1"]
+            .map(|address| connections.admit(address.parse().unwrap(), at(0)).ok().unwrap())
+            .into();
+        assert_eq!(connections.admit("2001:db8:0:3::1".parse().unwrap(), at(0)).err(), Some(Refusal::Network));
+        assert!(connections.admit("2001:db8:1::1".parse().unwrap(), at(0)).is_ok());
+    }
+
     #[test]
     fn one_client_cannot_take_all_places_and_gets_them_back() {
-        let connections = Connections::new(10, 2);
+        let connections = places(10, 2, 10);
         let first = connections.admit(client(1), at(0)).ok().unwrap();
         let _second = connections.admit(client(1), at(0)).ok().unwrap();
         assert_eq!(connections.admit(client(1), at(0)).err(), Some(Refusal::Client));
@@ -198,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_network_of_ipv6_is_one_client() {
-        let connections = Connections::new(10, 1);
+        let connections = places(10, 1, 10);
         let _held = connections.admit("2001:db8::1".parse().unwrap(), at(0)).ok().unwrap();
         assert_eq!(connections.admit("2001:db8::ffff:1".parse().unwrap(), at(0)).err(), Some(Refusal::Client));
         assert!(connections.admit("2001:db8:0:1::1".parse().unwrap(), at(0)).is_ok());
@@ -208,7 +270,7 @@ mod tests {
 
     #[test]
     fn at_the_cap_the_longest_idle_makes_room_and_busy_ones_stay() {
-        let connections = Connections::new(3, 3);
+        let connections = places(3, 3, 10);
         let (busy, _) = connections.admit(client(1), at(0)).ok().unwrap();
         let (idlest, _) = connections.admit(client(2), at(10)).ok().unwrap();
         let (idle, room) = connections.admit(client(3), at(20)).ok().unwrap();

@@ -125,7 +125,7 @@ impl Listeners {
     }
 
     fn start_tcp(&mut self, bound: &[Bound], settings: &Settings, service: &Service) -> io::Result<()> {
-        let connections = Connections::new(settings.tcp.connections, settings.tcp.connections_per_client);
+        let connections = Connections::new(&settings.tcp);
         for number in 0..settings.udp_workers.clamp(1, TCP_THREADS_MAX) {
             let sockets = bound.iter().map(|bound| Ok((bound.configured, bound.tcp.try_clone()?)));
             let sockets = sockets.collect::<io::Result<Vec<_>>>()?;

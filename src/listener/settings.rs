@@ -21,6 +21,8 @@ pub struct TcpLimits {
     pub connections: usize,
     /// Connections open at once from one client address.
     pub connections_per_client: usize,
+    /// Connections open at once from one client network: an IPv4 /24, an IPv6 /48.
+    pub connections_per_network: usize,
     /// How long a connection may stay without a query.
     pub idle: Duration,
     /// How long the first query may take from accept.
@@ -29,6 +31,8 @@ pub struct TcpLimits {
     pub message: Duration,
     /// How long a connection may live.
     pub lifetime: Duration,
+    /// Queries of one connection, after whose replies it is closed; 0 is no limit.
+    pub queries: u64,
     /// Queries that wait for their replies to be written, per connection.
     pub pipelined: usize,
     /// How long a write may stall before the connection is reset.

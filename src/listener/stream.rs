@@ -7,6 +7,8 @@
 //! | the next query | `idle`, a fifth of it when crowded | `Idle` |
 //! | the client to take replies, since it last took some | `write_stall` | `WriteStall`, by reset |
 //! | any of them, from accept | `lifetime` | `Lifetime` |
+//!
+//! After `queries` queries, if that is set, the connection is closed behind the last reply.
 
 use std::cell::RefCell;
 use std::io;
@@ -66,8 +68,8 @@ pub(super) struct Stream {
     accepted: Instant,
     /// When the wait that is under way began: the first octet of a message, or the end of the last one.
     since: Instant,
-    /// Whether a query has been answered.
-    served: bool,
+    /// Queries answered.
+    queries: u64,
     /// The part of a message that is in.
     partial: Vec<u8>,
     /// Replies that are not written yet, each with its length.
@@ -112,7 +114,7 @@ impl Stream {
             state: ConnectionState::Idle,
             accepted: now,
             since: now,
-            served: false,
+            queries: 0,
             partial: Vec::new(),
             replies: Vec::new(),
             elsewhere: None,
@@ -189,11 +191,11 @@ impl Stream {
         if let Some(drain_until) = self.drain_until {
             return (drain_until, CloseReason::Stopping);
         }
-        let (deadline, reason) = match (self.served, self.partial.is_empty()) {
-            (false, _) => (self.accepted + self.limits.first_message, CloseReason::FirstMessage),
-            (true, false) => (self.since + self.limits.message, CloseReason::Message),
-            (true, true) if self.connections.is_crowded() => (self.since + self.limits.idle / 5, CloseReason::Idle),
-            (true, true) => (self.since + self.limits.idle, CloseReason::Idle),
+        let (deadline, reason) = match (self.queries, self.partial.is_empty()) {
+            (0, _) => (self.accepted + self.limits.first_message, CloseReason::FirstMessage),
+            (_, false) => (self.since + self.limits.message, CloseReason::Message),
+            (_, true) if self.connections.is_crowded() => (self.since + self.limits.idle / 5, CloseReason::Idle),
+            (_, true) => (self.since + self.limits.idle, CloseReason::Idle),
         };
         let end = self.accepted + self.limits.lifetime;
         if end < deadline { (end, CloseReason::Lifetime) } else { (deadline, reason) }
@@ -220,6 +222,9 @@ impl Stream {
             if let Some(messages) = elsewhere {
                 self.pass_on(messages, sleep).await?;
                 continue;
+            }
+            if self.is_used_up() {
+                return Err(CloseReason::Queries);
             }
             if finished {
                 break;
@@ -273,15 +278,20 @@ impl Stream {
             }
             consumed = input.len() - rest.len();
             answered += 1;
-            if self.elsewhere.is_some() {
+            self.queries += 1;
+            if self.elsewhere.is_some() || self.is_used_up() {
                 break;
             }
         }
         if answered > 0 {
-            self.served = true;
             self.place.connection.touch(now);
         }
         Ok((consumed, answered))
+    }
+
+    /// Whether the connection had as many queries as it may have.
+    const fn is_used_up(&self) -> bool {
+        self.limits.queries > 0 && self.queries >= self.limits.queries
     }
 
     /// Writes the messages that somebody else makes, until there are no more. A transfer may outlive the connection's
@@ -350,7 +360,29 @@ impl Drop for Stream {
             gauge.dec();
         }
         self.metrics.tcp_closed(self.ended);
+        if let Some(limit) = limit_of(self.ended) {
+            self.metrics.limit_hit(limit);
+        }
     }
+}
+
+/// The limit that ended a connection; one that made room was counted when it was told to.
+const fn limit_of(reason: CloseReason) -> Option<Limit> {
+    Some(match reason {
+        CloseReason::Idle => Limit::TcpIdle,
+        CloseReason::FirstMessage => Limit::TcpFirstMessage,
+        CloseReason::Message => Limit::TcpMessage,
+        CloseReason::Lifetime => Limit::TcpLifetime,
+        CloseReason::Queries => Limit::TcpQueries,
+        CloseReason::WriteStall => Limit::TcpWriteStall,
+        CloseReason::Client
+        | CloseReason::Evicted
+        | CloseReason::Malformed
+        | CloseReason::Error
+        | CloseReason::Stopping
+        | CloseReason::Refused
+        | CloseReason::Panic => return None,
+    })
 }
 
 /// Puts a reply behind those that wait to be written.

@@ -125,6 +125,7 @@ impl Acceptor {
                 self.metrics.limit_hit(match refusal {
                     Refusal::Connections => Limit::TcpConnections,
                     Refusal::Client => Limit::TcpConnectionsPerClient,
+                    Refusal::Network => Limit::TcpConnectionsPerNetwork,
                 });
                 self.metrics.tcp_closed(CloseReason::Refused);
                 return None;

@@ -329,6 +329,8 @@ pub enum CloseReason {
     Message,
     /// It lived for as long as a connection may.
     Lifetime,
+    /// It had as many queries as a connection may have.
+    Queries,
     /// The client did not take its replies.
     WriteStall,
     /// Closed to make room at the cap, being the one idle for longest.
@@ -347,12 +349,13 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every value.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Client,
         Self::Idle,
         Self::FirstMessage,
         Self::Message,
         Self::Lifetime,
+        Self::Queries,
         Self::WriteStall,
         Self::Evicted,
         Self::Malformed,
@@ -370,6 +373,7 @@ impl CloseReason {
             Self::FirstMessage => "first_message",
             Self::Message => "message",
             Self::Lifetime => "lifetime",
+            Self::Queries => "queries",
             Self::WriteStall => "write_stall",
             Self::Evicted => "evicted",
             Self::Malformed => "malformed",

@@ -1,7 +1,8 @@
 //! Server processes on loopback that end with their values.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -79,4 +80,14 @@ pub(crate) fn soa(server: SocketAddr, zone: &str) -> Option<Vec<u8>> {
     let length = socket.recv(&mut reply).ok()?;
     reply.truncate(length);
     (length >= 12).then_some(reply)
+}
+
+/// The value of a metric; the text between the braces is given as it is exported.
+pub(crate) fn metric(admin: u16, series: &str) -> f64 {
+    let mut stream = TcpStream::connect(("127.0.0.1", admin)).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
+    value.unwrap_or_else(|| panic!("no {series} in\n{text}"))
 }
