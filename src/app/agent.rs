@@ -58,13 +58,13 @@ impl Agent {
             reports,
         };
         let collector = Collector::start(settings, clock.started());
+        let mut tasks = Tasks::new(Arc::clone(&metrics));
         let serve_admin = |at| {
             let pages = pages(&collector, Arc::clone(&metrics), states, clock);
             Admin::start(at, pages, admin::Limits::default(), metrics)
         };
         let admin = settings.admin.map(serve_admin);
         let admin = admin.transpose().map_err(AgentError::Admin)?;
-        let mut tasks = Tasks::new();
         let acceptor = Acceptor::start(context, listener);
         let hangup =
             signal(SignalKind::hangup()).map_err(|error| AgentError::Other(format!("listening to SIGHUP: {error}")))?;

@@ -86,7 +86,7 @@ impl Node {
         let service = service(&snapshot, &metrics, clock, HandOff { transfers, updates });
         let listeners = Listeners::start(&config.listeners, &service).map_err(StartError::Listeners)?;
 
-        let mut tasks = Tasks::new();
+        let mut tasks = Tasks::new(Arc::clone(&metrics));
         let (facts, facts_in) = mpsc::channel(FACTS_MAX);
         let (commands, commands_in) = mpsc::channel(COMMANDS_MAX);
         let (saves, saves_in) = mpsc::channel(SAVES_MAX);

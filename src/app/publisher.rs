@@ -1,11 +1,12 @@
 //! The only writer: facts, commands and time come in, one snapshot after the other goes out.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tracing::{error, info};
 
 use super::background;
@@ -21,7 +22,7 @@ use super::view::View;
 use crate::admin::Readiness;
 use crate::answer::Snapshot;
 use crate::mesh::Report;
-use crate::metrics::{Limit, Metrics};
+use crate::metrics::{Limit, Metrics, Site};
 use crate::monitor::Schedule;
 use crate::status::{Enabled, Fact, Moment, ObjectKind, Override, Remembered};
 use crate::transfer::NewZone;
@@ -36,6 +37,8 @@ const BATCH_MAX: usize = 1024;
 /// How long a change waits for others, so that a burst becomes one snapshot. Far below what a person or a DNS client
 /// notices.
 const COALESCE: Duration = Duration::from_millis(3);
+/// How long publishing pauses after a panic, so that one that comes back at once does not take the processor.
+const PANIC_PAUSE: Duration = Duration::from_millis(100);
 /// How often verdicts and overrides are looked at for their age.
 const AGEING_PERIOD: Duration = Duration::from_secs(1);
 /// How often what is known is kept on disk.
@@ -54,6 +57,9 @@ pub(super) enum Command {
     },
     /// Puts another configuration to use.
     Reload(Box<Prepared>, oneshot::Sender<Result<(), String>>),
+    /// Fails, as a fault of ours would.
+    #[cfg(test)]
+    Panic,
     /// Shows everything that is known.
     View(oneshot::Sender<View>),
     /// Tells whether the first health round is in.
@@ -76,6 +82,18 @@ pub(super) enum Guard {
     Refuse,
     /// Yes: the reply warns.
     Warn,
+}
+
+/// Where what is to be published comes from.
+struct Inputs {
+    facts: mpsc::Receiver<Fact>,
+    commands: mpsc::Receiver<Command>,
+    versions: mpsc::Receiver<NewZone>,
+    updates: mpsc::Receiver<NewVersion>,
+    drain: Drain,
+    ageing: Interval,
+    saving: Interval,
+    batch: Vec<Fact>,
 }
 
 /// The publisher's belongings.
@@ -133,47 +151,67 @@ impl Publisher {
         self.offered.subscribe()
     }
 
-    /// Publishes until the drain begins, then keeps what is known.
+    /// Publishes until the drain begins, then keeps what is known. A turn that panics is lost, and no more: the next one
+    /// works everything out anew from what is known.
     pub(super) async fn run(
         mut self,
-        mut facts: mpsc::Receiver<Fact>,
-        mut commands: mpsc::Receiver<Command>,
-        mut versions: mpsc::Receiver<NewZone>,
-        mut updates: mpsc::Receiver<NewVersion>,
-        mut drain: Drain,
+        facts: mpsc::Receiver<Fact>,
+        commands: mpsc::Receiver<Command>,
+        versions: mpsc::Receiver<NewZone>,
+        updates: mpsc::Receiver<NewVersion>,
+        drain: Drain,
     ) -> Result<(), String> {
-        let mut ageing = interval(AGEING_PERIOD);
-        ageing.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut saving = interval(SAVE_PERIOD);
-        saving.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut batch = Vec::with_capacity(BATCH_MAX);
+        let every = |period| {
+            let mut interval = interval(period);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+            interval
+        };
+        let (ageing, saving) = (every(AGEING_PERIOD), every(SAVE_PERIOD));
+        let batch = Vec::with_capacity(BATCH_MAX);
+        let mut inputs = Inputs { facts, commands, versions, updates, drain, ageing, saving, batch };
+        let metrics = Arc::clone(&self.metrics);
         loop {
-            tokio::select! {
-                () = drain.requested() => break,
-                taken = facts.recv_many(&mut batch, BATCH_MAX) => {
-                    if taken == 0 {
-                        return Err("nobody is left to report health".into());
-                    }
-                    if facts.len() + taken >= FACTS_MAX {
-                        self.metrics.limit_hit(Limit::Facts);
-                    }
-                    self.gather(&mut batch, &mut facts).await;
+            match metrics.survive(Site::Task, self.turn(&mut inputs)).await {
+                Some(Ok(ControlFlow::Continue(()))) => {}
+                Some(Ok(ControlFlow::Break(()))) => break,
+                Some(Err(reason)) => return Err(reason),
+                None => {
+                    error!("publishing panicked; what it was about is lost, and publishing goes on");
+                    tokio::time::sleep(PANIC_PAUSE).await;
                 }
-                Some(command) = commands.recv() => self.handle(command),
-                Some(new) = versions.recv() => self.board.replace_zone(new),
-                Some(new) = updates.recv() => {
-                    self.update(new);
-                    while let Ok(new) = updates.try_recv() {
-                        self.update(new);
-                    }
-                }
-                _ = ageing.tick() => self.age(),
-                _ = saving.tick() => self.save_health(),
             }
-            self.publish();
         }
         self.save_health();
         Ok(())
+    }
+
+    /// Takes what comes first and publishes what follows from it.
+    async fn turn(&mut self, inputs: &mut Inputs) -> Result<ControlFlow<()>, String> {
+        let Inputs { facts, commands, versions, updates, drain, ageing, saving, batch } = inputs;
+        tokio::select! {
+            () = drain.requested() => return Ok(ControlFlow::Break(())),
+            taken = facts.recv_many(batch, BATCH_MAX) => {
+                if taken == 0 {
+                    return Err("nobody is left to report health".into());
+                }
+                if facts.len() + taken >= FACTS_MAX {
+                    self.metrics.limit_hit(Limit::Facts);
+                }
+                self.gather(batch, facts).await;
+            }
+            Some(command) = commands.recv() => self.handle(command),
+            Some(new) = versions.recv() => self.board.replace_zone(new),
+            Some(new) = updates.recv() => {
+                self.update(new);
+                while let Ok(new) = updates.try_recv() {
+                    self.update(new);
+                }
+            }
+            _ = ageing.tick() => self.age(),
+            _ = saving.tick() => self.save_health(),
+        }
+        self.publish();
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Takes the next version of a zone; who sent it is told once it is in use.
@@ -304,6 +342,8 @@ impl Publisher {
                 let _ = reply.send(outcome); // as above
             }
             Command::Override { change, guard, reply } => self.change(change, guard, reply),
+            #[cfg(test)]
+            Command::Panic => panic!("a fault of ours"),
         }
     }
 
@@ -399,7 +439,8 @@ mod tests {
 
     /// A publisher at work on the sample model.
     fn world() -> World {
-        let (clock, folder, mut tasks) = (Clock::start(), tempfile::tempdir().unwrap(), Tasks::new());
+        let (clock, folder, mut tasks) =
+            (Clock::start(), tempfile::tempdir().unwrap(), Tasks::new(Arc::new(Metrics::new("0", "test"))));
         let store = Store::open(folder.path()).unwrap();
         let mut board = Board::new(sample::prepared(sample::model()), &Remembered::default(), clock.now());
         let snapshot = Arc::new(ArcSwap::from_pointee(board.settle(clock.now()).unwrap().snapshot));
@@ -466,5 +507,13 @@ mod tests {
         assert_eq!(lines[1], "warning: pool web-ny would lose its last available member");
         assert_eq!(world.store.load_overrides().unwrap()[0].name, "ny-lb1/www");
         assert!(world.snapshot.load().generation > 1);
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_one_command_and_publishing_goes_on() {
+        let world = world();
+        world.commands.send(Command::Panic).await.unwrap();
+        let lines = disable(&world, "ny-lb1/www", Guard::Warn).await.unwrap();
+        assert!(lines[0].starts_with("virtual-server ny-lb1/www is disabled until"), "{lines:?}");
     }
 }

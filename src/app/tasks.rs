@@ -1,13 +1,17 @@
-//! The long-lived tasks of a process, by name: the end of any one of them ends all, and says which it was.
+//! The long-lived tasks of a process, by name. One that gives up ends all, and says which it was. One that panics ends
+//! alone: it is counted and logged, and what the others do, answering above all, goes on without it.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::{debug, error, info, warn};
+
+use crate::metrics::{Metrics, Site};
 
 /// How long tasks may take to finish once they were told to, before they are cut off.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
@@ -19,6 +23,8 @@ pub struct Tasks {
     names: HashMap<Id, String>,
     /// True once everybody shall finish.
     draining: watch::Sender<bool>,
+    /// Where panics are counted.
+    metrics: Arc<Metrics>,
 }
 
 /// A task that ended although nobody asked it to.
@@ -35,9 +41,9 @@ pub struct UnexpectedEnd {
 pub struct Drain(watch::Receiver<bool>);
 
 impl Tasks {
-    /// No tasks yet.
-    pub fn new() -> Self {
-        Self { set: JoinSet::new(), names: HashMap::new(), draining: watch::Sender::new(false) }
+    /// No tasks yet; panics of those to come are counted in `metrics`.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { set: JoinSet::new(), names: HashMap::new(), draining: watch::Sender::new(false), metrics }
     }
 
     /// What a task waits on to learn that it shall finish.
@@ -61,8 +67,7 @@ impl Tasks {
                 info!("stopping");
                 Ok(())
             }
-            Some(ended) = self.set.join_next_with_id() => {
-                let end = self.describe(ended);
+            end = self.given_up() => {
                 error!(task = %end.task, reason = %end.reason, "a task ended by itself, stopping the process");
                 Err(end)
             }
@@ -74,6 +79,20 @@ impl Tasks {
             warn!(tasks = %names.join(", "), "did not finish in time and were cut off");
         }
         outcome
+    }
+
+    /// Waits for a task that ends by itself; never ready while none does. Those that panic are passed over.
+    async fn given_up(&mut self) -> UnexpectedEnd {
+        loop {
+            let Some(ended) = self.set.join_next_with_id().await else { return std::future::pending().await };
+            let has_panicked = ended.as_ref().is_err_and(JoinError::is_panic);
+            let end = self.describe(ended);
+            if !has_panicked {
+                return end;
+            }
+            self.metrics.panicked(Site::Task);
+            error!(task = %end.task, reason = %end.reason, "a task panicked; the others go on without it: restart to have it back");
+        }
     }
 
     async fn join_all(&mut self) {
@@ -90,12 +109,6 @@ impl Tasks {
             Err(broken) => (broken.id(), broken.to_string()),
         };
         UnexpectedEnd { task: self.names.remove(&id).unwrap_or_default(), reason }
-    }
-}
-
-impl Default for Tasks {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -135,7 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_that_ends_is_named_and_ends_the_others() {
-        let mut tasks = Tasks::new();
+        let mut tasks = Tasks::new(Arc::new(Metrics::new("0", "0")));
         let (finished, watched) = watch_finish();
         let mut drain = tasks.drain();
         tasks.spawn("mesh", async move {
@@ -150,17 +163,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_an_end_with_a_name() {
-        let mut tasks = Tasks::new();
+    async fn a_panic_costs_its_task_and_no_other() {
+        let metrics = Arc::new(Metrics::new("0", "0"));
+        let mut tasks = Tasks::new(Arc::clone(&metrics));
+        let (stop, mut stopping) = watch_finish();
         tasks.spawn("monitor", async { panic!("boom") });
-        let end = tasks.run_until(std::future::pending()).await.unwrap_err();
-        assert_eq!(end.task, "monitor");
-        assert!(end.reason.contains("panic"), "{}", end.reason);
+        let mut drain = tasks.drain();
+        tasks.spawn("mesh", async move {
+            // Ends the test once the other's panic was counted.
+            while !metrics.export().unwrap().contains("fairlead_panics_total{site=\"task\"} 1") {
+                tokio::task::yield_now().await;
+            }
+            stop.send_replace(true);
+            drain.requested().await;
+            Ok(())
+        });
+        let stopped = async move { drop(stopping.wait_for(|stop| *stop).await) };
+        assert_eq!(tasks.run_until(stopped).await, Ok(()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_ignores_the_drain_is_cut_off() {
-        let mut tasks = Tasks::new();
+        let mut tasks = Tasks::new(Arc::new(Metrics::new("0", "0")));
         tasks.spawn("stuck", std::future::pending());
         assert_eq!(tasks.run_until(async {}).await, Ok(()));
     }

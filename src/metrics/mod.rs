@@ -13,6 +13,7 @@ mod limit;
 mod queries;
 mod registry;
 mod scrape;
+mod survive;
 mod transfers;
 mod updates;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::context::Context;
 use super::history::Histories;
@@ -19,7 +19,7 @@ use super::steered;
 use super::store::ZoneStore;
 use crate::answer::{Primary, Snapshot, TransferWideIps, ZoneTransfer};
 use crate::listener::{HandedOff, Replies};
-use crate::metrics::{Limit, NotifyResult, TransferKind, TransferResult};
+use crate::metrics::{Limit, NotifyResult, Site, TransferKind, TransferResult};
 use crate::wideip::Tables;
 use crate::wire::{Opcode, Rcode, RecordType};
 use crate::zone::{Zone, ZoneId, is_newer};
@@ -77,18 +77,22 @@ impl Server {
         drain: impl Future<Output = ()> + Send,
     ) -> Result<(), String> {
         let mut drain = std::pin::pin!(drain);
-        self.follow().await;
+        let metrics = Arc::clone(&self.context.metrics);
+        let _ = metrics.survive(Site::Task, self.follow()).await; // The next version is followed anew.
         loop {
-            tokio::select! {
+            let done = tokio::select! {
                 () = &mut drain => return Ok(()),
                 request = requests.recv() => match request {
-                    Some(request) => self.handle(request),
+                    Some(request) => metrics.survive(Site::Task, async { self.handle(request) }).await,
                     None => return Err("nobody is left to hand queries off".into()),
                 },
                 changed = published.changed() => match changed {
-                    Ok(()) => self.follow().await,
+                    Ok(()) => metrics.survive(Site::Task, self.follow()).await,
                     Err(_) => return Err("the publisher is gone".into()),
                 },
+            };
+            if done.is_none() {
+                error!("a request or a new version panicked; it is lost, and the others are served");
             }
         }
     }

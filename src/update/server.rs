@@ -4,13 +4,13 @@ use std::future::Future;
 use std::net::SocketAddr;
 
 use tokio::sync::mpsc;
-use tracing::{debug, info};
+use tracing::{debug, error, info};
 
 use super::forward::Forwarder;
 use super::message::{Refusal, Update};
 use crate::answer::Snapshot;
 use crate::listener::{HandedOff, Replies};
-use crate::metrics::{Limit, UpdateResult};
+use crate::metrics::{Limit, Site, UpdateResult};
 use crate::transfer::{Context, Request, answer};
 use crate::wire::{Class, Name, Rcode, RecordType};
 use crate::zone::ZoneId;
@@ -62,7 +62,13 @@ impl Server {
             tokio::select! {
                 () = &mut drain => return Ok(()),
                 request = requests.recv() => match request {
-                    Some(request) => self.handle(request)?,
+                    Some(request) => {
+                        let handled = self.context.metrics.survive(Site::Task, async { self.handle(request) }).await;
+                        match handled {
+                            Some(outcome) => outcome?,
+                            None => error!("an update panicked; it is lost, and the others are served"),
+                        }
+                    }
                     None => return Err("nobody is left to hand updates off".into()),
                 },
             }
