@@ -6,8 +6,9 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use support::server::{free_port, start};
 use support::tool;
 
 fn project() -> &'static Path {
@@ -95,8 +96,37 @@ fn the_quick_start_prints_what_its_comments_say() {
 }
 
 #[test]
+fn the_example_of_views_answers_as_the_readme_shows() {
+    if tool("dig").is_none() {
+        return;
+    }
+    let (folder, ours) = (tempfile::tempdir().unwrap(), project().join("examples/views"));
+    for file in fs::read_dir(&ours).unwrap().map(|entry| entry.unwrap().path()) {
+        fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
+    }
+    // The ports that the example names may be taken.
+    let (outside, inside) = (free_port(), free_port());
+    let with_ports = |text: &str| text.replace("5300", &outside.to_string()).replace("5301", &inside.to_string());
+    let configuration = folder.path().join("fairlead.yaml");
+    fs::write(&configuration, with_ports(&fs::read_to_string(&configuration).unwrap())).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fairlead"));
+    let log = folder.path().join("log");
+    command.args(["serve", "-c"]).arg(&configuration).stderr(fs::File::create(&log).unwrap()).stdout(Stdio::null());
+    let _server = start(&mut command, outside, &log, "example.com.");
+    let readme = fs::read_to_string(project().join("README.md")).unwrap();
+    let (_, shown) = readme.split_once("it answers\n\n```text\n").unwrap();
+    let lines: Vec<&str> = shown.split_once("```").unwrap().0.lines().collect();
+    assert_eq!(lines.len(), 5);
+    for line in lines {
+        let (command, expected) = line.split_once('#').unwrap();
+        let output = Command::new("bash").args(["-c", &with_ports(command)]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), expected.trim(), "{line}");
+    }
+}
+
+#[test]
 fn every_example_configuration_loads() {
-    for path in ["examples/two-sites/fairlead.yaml", "topology", "zones/node.yaml"] {
+    for path in ["examples/two-sites/fairlead.yaml", "examples/views/fairlead.yaml", "topology", "zones/node.yaml"] {
         let loaded = fairlead::config::load(&project().join(path), 1);
         let (_, warnings) = loaded.unwrap_or_else(|errors| panic!("{path}: {errors}"));
         assert!(warnings.problems.is_empty(), "{path}: {:?}", warnings.problems);

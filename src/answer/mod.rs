@@ -40,4 +40,4 @@ pub use snapshot::{Snapshot, prepare_zones};
 pub use transfers::{Access, Peer, Primary, TransferWideIps, Transfers, ZoneTransfer};
 pub use updates::{UpdateAction, UpdateNames, UpdateRule, ZoneUpdates};
 pub use view::View;
-pub use worker::Worker;
+pub use worker::{ViewChoice, Worker};

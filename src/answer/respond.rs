@@ -11,7 +11,8 @@ use super::request::Request;
 use super::resolve::{Resolution, Resolver};
 use super::selector::Origin;
 use super::snapshot::Snapshot;
-use super::worker::Worker;
+use super::view::View;
+use super::worker::{ViewChoice, Worker};
 use crate::metrics::{Limit, RateAction};
 use crate::wideip::Decision;
 use crate::wire::{Class, Ending, HEADER_LENGTH, Query, Rcode, Reply, Section, Silence};
@@ -74,7 +75,7 @@ fn write(
     out: &mut [u8],
 ) -> Written {
     let query = &request.query;
-    let Worker { question, alias, suffixes, memory, room, listener, limiter, .. } = worker;
+    let Worker { question, alias, suffixes, memory, room, listener, choice, limiter, .. } = worker;
     let nsid = snapshot.settings.chaos.id.as_ref().map(String::as_bytes);
     let limit = request.limit.saturating_sub(request.signature.octets());
     let mut reply = Reply::start(out, limit, packet, query, question, suffixes, nsid.map_or(0, <[u8]>::len));
@@ -89,7 +90,7 @@ fn write(
             Some(denied) => Ok(Resolution::denied(denied)),
             None => chaos::answer(&mut reply, question, query, &snapshot.settings.chaos, room),
         },
-        None => match snapshot.select(&origin) {
+        None => match choose(snapshot, &origin, choice) {
             None => Ok(Resolution::refused(Rcode::REFUSED)),
             Some(selected) => {
                 view = Some(selected);
@@ -120,6 +121,16 @@ fn write(
     }
     let length = if resolution.silent { 0 } else { finish(reply, query, &resolution, truncated, nsid) };
     Written { length, resolution, truncated, decision, limited }
+}
+
+/// The view that the query is answered from, and a note of it where there is a choice.
+#[inline]
+fn choose<'s>(snapshot: &'s Snapshot, origin: &Origin<'_>, choice: &mut Option<ViewChoice>) -> Option<&'s View> {
+    let view = snapshot.select(origin);
+    if snapshot.selector().is_some() {
+        *choice = Some(view.map_or(ViewChoice::Nowhere, |view| ViewChoice::View(view.id())));
+    }
+    view
 }
 
 /// Writes OPT and the header; the octets of the reply.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::rate_limit::Limiter;
 use super::snapshot::Snapshot;
 use crate::status::Moment;
-use crate::wideip::Memory;
+use crate::wideip::{Memory, ViewId};
 use crate::wire::{MAX_NAME_LENGTH, NameKey, Suffixes};
 
 /// One listener thread's own state. Made once per thread, never shared.
@@ -25,6 +25,17 @@ pub struct Worker {
     pub(super) unix_seconds: u64,
     /// The listener that queries come to, as configured; views may go by it.
     pub(super) listener: Option<SocketAddr>,
+    /// What the last query came to where views are chosen among.
+    pub(super) choice: Option<ViewChoice>,
+}
+
+/// What a query came to where views are chosen among.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ViewChoice {
+    /// It was answered from this view.
+    View(ViewId),
+    /// No view took it.
+    Nowhere,
 }
 
 /// Room to work in, overwritten by every query.
@@ -49,6 +60,7 @@ impl Worker {
             seed,
             unix_seconds: 0,
             listener: None,
+            choice: None,
             room: Room { target: [0; MAX_NAME_LENGTH], scratch: NameKey::root(0), additional: NameKey::root(0) },
         }
     }
@@ -56,6 +68,11 @@ impl Worker {
     /// Tells the configured address of the listener that the queries that follow come to.
     pub const fn serve(&mut self, listener: SocketAddr) {
         self.listener = Some(listener);
+    }
+
+    /// Which view the last query was answered from; none where there is no choice, or it did not come to one.
+    pub const fn take_choice(&mut self) -> Option<ViewChoice> {
+        self.choice.take()
     }
 
     /// Tells the wall clock's time, in seconds since 1970; signatures of queries that follow are checked by it. Until

@@ -26,7 +26,8 @@ pub(super) struct Chosen<'s> {
 impl Asker {
     /// Reads the question; the error says what is wrong with it.
     pub(super) fn read(question: &Question) -> Result<Self, String> {
-        let key = question.key.as_deref().map(|key| Name::parse(key, Some(&Name::root())));
+        let key =
+            question.key.as_deref().map(|key| Name::parse(key, Some(&Name::root())).map(|key| key.to_lowercase()));
         let key = key.transpose().map_err(|error| format!("the key is no name: {error}"))?;
         let listener = question.listener.as_deref().map(|listener| {
             let bare = |_| listener.parse().map(|address| SocketAddr::new(address, 53));

@@ -17,7 +17,7 @@ use super::mesh;
 use super::operations::Operations;
 use super::prepare::Prepared;
 use super::publisher::{COMMANDS_MAX, FACTS_MAX, Publisher};
-use super::reload::Reloader;
+use super::reload::{self, Reloader};
 use super::saver;
 use super::state::{StateError, Store};
 use super::tasks::{Drain, Tasks, UnexpectedEnd};
@@ -67,6 +67,7 @@ pub enum StartError {
 impl Node {
     /// Starts everything that `config` (loaded from `path`) asks for. Answers leave once this returns.
     pub fn start(path: &Path, mut config: Config, clock: Clock) -> Result<Self, StartError> {
+        let hangups = reload::hangups().map_err(StartError::Other)?;
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), "unknown"));
         let store = Store::open(&config.state).map_err(StartError::State)?;
         let remembered = remember(&store, Now { moment: clock.now(), unix_ms: clock.wall_millis() })?;
@@ -123,8 +124,9 @@ impl Node {
         mesh::listen(config.mesh.as_ref(), clock, &peers, publisher.offered(), &mut tasks)
             .map_err(StartError::Other)?;
         tasks.spawn("publisher", publisher.run(facts_in, commands_in, versions_in, new_versions_in, tasks.drain()));
-        let reloader = Reloader::new(path, &config, commands.clone(), dialled, Arc::clone(&metrics), clock, gate);
-        tasks.spawn("reload", reloader.map_err(StartError::Other)?.run(tasks.drain()));
+        let reloader =
+            Reloader::new(path, &config, commands.clone(), dialled, Arc::clone(&metrics), clock, gate, hangups);
+        tasks.spawn("reload", reloader.run(tasks.drain()));
 
         let operations = Arc::new(Operations::new(commands, Arc::clone(&snapshot), first_round, peers, metrics, clock));
         let admin = config.admin.map(|address| {

@@ -58,6 +58,11 @@ impl Fixed {
     }
 }
 
+/// Takes SIGHUP up, which ends the process otherwise: to be called before anything is served.
+pub(super) fn hangups() -> Result<Signal, String> {
+    signal(SignalKind::hangup()).map_err(|error| format!("listening to SIGHUP: {error}"))
+}
+
 /// Loads again when told to.
 pub(super) struct Reloader {
     /// The file or folder.
@@ -77,6 +82,7 @@ pub(super) struct Reloader {
 
 impl Reloader {
     /// Gets ready to load `path` again; `config` is what was loaded from it.
+    #[expect(clippy::too_many_arguments, reason = "each is one thing a reload needs, and there is one caller")]
     pub(super) fn new(
         path: &Path,
         config: &Config,
@@ -85,11 +91,11 @@ impl Reloader {
         metrics: Arc<Metrics>,
         clock: Clock,
         gate: Arc<Mutex<()>>,
-    ) -> Result<Self, String> {
-        let hangup = signal(SignalKind::hangup()).map_err(|error| format!("listening to SIGHUP: {error}"))?;
+        hangup: Signal,
+    ) -> Self {
         let watch = config.watch.then(|| Watch::new(watched(path, config)));
         let (path, seed, fixed) = (path.to_owned(), config.seed, Fixed::of(config));
-        Ok(Self { path, seed, fixed, watch, commands, peers, metrics, clock, hangup, gate })
+        Self { path, seed, fixed, watch, commands, peers, metrics, clock, hangup, gate }
     }
 
     /// Reloads until the drain begins.

@@ -13,6 +13,7 @@ mod settings;
 mod stream;
 mod tcp;
 mod udp;
+mod views;
 mod worker;
 
 use std::fmt;

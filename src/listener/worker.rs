@@ -9,6 +9,7 @@ use arc_swap::{ArcSwap, Guard};
 use tracing::{error, warn};
 
 use super::handoff::{HandOff, HandedOff, Replies};
+use super::views::ViewCounters;
 use crate::answer::{AnswerSource, Limited, Outcome, SignatureOutcome, Snapshot, Transport, Worker};
 use crate::metrics::{
     Answered, DecisionCounters, DropReason, Limit, Metrics, Protocol, QueryCounters, RateAction, Signature, Site,
@@ -58,6 +59,7 @@ pub(super) struct Responder {
     worker: Worker,
     counters: QueryCounters,
     decisions: DecisionCounters,
+    views: ViewCounters,
     transport: Transport,
     /// The configured address of the listener that queries come to.
     listener: SocketAddr,
@@ -88,6 +90,7 @@ impl Responder {
             worker,
             counters: service.metrics.query_counters(protocol),
             decisions: service.metrics.decision_counters(),
+            views: ViewCounters::default(),
             service: service.clone(),
             transport,
             listener,
@@ -142,6 +145,9 @@ impl Responder {
         if let Some(decision) = &outcome.decision {
             self.decisions.follow(snapshot.decisions());
             self.decisions.record(usize::try_from(decision.pair).unwrap_or(usize::MAX), decision.outcome());
+        }
+        if let Some(choice) = self.worker.take_choice() {
+            self.views.count(snapshot, choice, &self.service.metrics);
         }
         if let Some(signature) = outcome.signature {
             self.service.metrics.signed_query(counted(signature));

@@ -49,6 +49,11 @@ pub(super) const TRANSFERS: Family = counter(
 );
 pub(super) const UPDATES: Family =
     counter("fairlead_updates_total", &["result"], "Dynamic updates of zones, by what became of them.");
+pub(super) const VIEW_QUERIES: Family = counter(
+    "fairlead_view_queries_total",
+    &["view"],
+    "Queries by the view they were answered from, where views are configured; `-` is those that no view took.",
+);
 pub(super) const NOTIFIES: Family = counter(
     "fairlead_notifies_total",
     &["direction", "result"],

@@ -26,6 +26,7 @@ pub struct Metrics {
     readers: Arc<Readers>,
     panics: IntCounterVec,
     signed_queries: IntCounterVec,
+    view_queries: IntCounterVec,
     transfers: TransferCounters,
     tcp_connections: IntGaugeVec,
     tcp_closed: IntCounterVec,
@@ -49,6 +50,7 @@ impl Metrics {
         gauges(&registry, &family::BUILD, &[]).with_label_values(&[version, revision]).set(1);
         Self {
             panics: counters(&registry, &family::PANICS, &Site::ALL.map(Site::as_str)),
+            view_queries: counters(&registry, &family::VIEW_QUERIES, &[]),
             signed_queries: counters(&registry, &family::SIGNED_QUERIES, &Signature::ALL.map(Signature::as_str)),
             transfers: TransferCounters::new(&registry),
             tcp_connections: gauges(
@@ -95,6 +97,11 @@ impl Metrics {
     /// Counts a limit that refused, closed or dropped something.
     pub fn limit_hit(&self, limit: Limit) {
         self.queries.limit_hits(limit, 1);
+    }
+
+    /// The counter of queries that were answered from a view; `-` is those that no view took.
+    pub fn view_queries(&self, view: &str) -> IntCounter {
+        self.view_queries.with_label_values(&[view])
     }
 
     /// Counts a query with a TSIG record.

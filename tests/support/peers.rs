@@ -24,11 +24,16 @@ pub(crate) const PROGRAMS: [&str; 3] = ["nsd", "knotd", "named"];
 
 /// Starts a program on `port` with `folder` for all its files; none when it is not installed.
 pub(crate) fn peer(program: &str, folder: &Path, port: u16, role: Role) -> Option<Server> {
+    peer_with_key(program, folder, port, role, "k")
+}
+
+/// The same with another name for the key.
+pub(crate) fn peer_with_key(program: &str, folder: &Path, port: u16, role: Role, key: &str) -> Option<Server> {
     let path = tool(program)?;
     let (configuration, arguments): (String, &[&str]) = match program {
-        "nsd" => (nsd(folder, port, role), &["-d", "-c"]),
-        "knotd" => (knot(folder, port, role), &["-c"]),
-        _ => (bind(folder, port, role), &["-g", "-c"]),
+        "nsd" => (nsd(folder, port, role, key), &["-d", "-c"]),
+        "knotd" => (knot(folder, port, role, key), &["-c"]),
+        _ => (bind(folder, port, role, key), &["-g", "-c"]),
     };
     // Knot keeps changes there and does not make the folder.
     fs::create_dir_all(folder.join("knot-db")).unwrap();
@@ -41,16 +46,16 @@ pub(crate) fn peer(program: &str, folder: &Path, port: u16, role: Role) -> Optio
     Some(start(&mut command, port, &log, "example."))
 }
 
-fn nsd(folder: &Path, port: u16, role: Role) -> String {
+fn nsd(folder: &Path, port: u16, role: Role, key: &str) -> String {
     let folder = folder.display();
     let zone = match role {
         Role::SecondaryOf(other) => {
             format!(
-                "  request-xfr: 127.0.0.1@{other} k\n  allow-notify: 127.0.0.1 k\n  zonefile: \"{folder}/secondary.zone\"\n"
+                "  request-xfr: 127.0.0.1@{other} {key}\n  allow-notify: 127.0.0.1 {key}\n  zonefile: \"{folder}/secondary.zone\"\n"
             )
         }
         Role::PrimaryOf(other) => format!(
-            "  provide-xfr: 127.0.0.1 k\n  notify: 127.0.0.1@{other} k\n  store-ixfr: yes\n  create-ixfr: yes\n  \
+            "  provide-xfr: 127.0.0.1 {key}\n  notify: 127.0.0.1@{other} {key}\n  store-ixfr: yes\n  create-ixfr: yes\n  \
              zonefile: \"{folder}/example.zone\"\n"
         ),
     };
@@ -58,11 +63,11 @@ fn nsd(folder: &Path, port: u16, role: Role) -> String {
         "server:\n  ip-address: 127.0.0.1@{port}\n  username: \"\"\n  server-count: 1\n  zonesdir: \"{folder}\"\n  \
          database: \"\"\n  pidfile: \"{folder}/nsd.pid\"\n  zonelistfile: \"{folder}/zone.list\"\n  \
          xfrdfile: \"{folder}/xfrd.state\"\n  xfrdir: \"{folder}\"\n  verbosity: 2\nremote-control:\n  control-enable: no\n\
-         key:\n  name: k\n  algorithm: hmac-sha256\n  secret: \"{SECRET}\"\nzone:\n  name: example.\n{zone}"
+         key:\n  name: {key}\n  algorithm: hmac-sha256\n  secret: \"{SECRET}\"\nzone:\n  name: example.\n{zone}"
     )
 }
 
-fn knot(folder: &Path, port: u16, role: Role) -> String {
+fn knot(folder: &Path, port: u16, role: Role, key: &str) -> String {
     let folder = folder.display();
     let (other, action, zone) = match role {
         Role::SecondaryOf(other) => (other, "notify", "    master: other\n    file: secondary.zone\n"),
@@ -73,27 +78,27 @@ fn knot(folder: &Path, port: u16, role: Role) -> String {
     format!(
         "server:\n  listen: 127.0.0.1@{port}\n  rundir: \"{folder}\"\n  udp-workers: 1\n  tcp-workers: 1\n  \
          background-workers: 1\nlog:\n  - target: stderr\n    any: info\ndatabase:\n  storage: \"{folder}/knot-db\"\nkey:\n  \
-         - id: k.\n    algorithm: hmac-sha256\n    secret: {SECRET}\nremote:\n  - id: other\n    address: 127.0.0.1@{other}\n    \
-         key: k.\nacl:\n  - id: peer\n    address: 127.0.0.1\n    key: k.\n    action: {action}\nzone:\n  - domain: example.\n    \
+         - id: {key}.\n    algorithm: hmac-sha256\n    secret: {SECRET}\nremote:\n  - id: other\n    address: 127.0.0.1@{other}\n    \
+         key: {key}.\nacl:\n  - id: peer\n    address: 127.0.0.1\n    key: {key}.\n    action: {action}\nzone:\n  - domain: example.\n    \
          storage: \"{folder}\"\n    acl: peer\n    semantic-checks: off\n{zone}"
     )
 }
 
-fn bind(folder: &Path, port: u16, role: Role) -> String {
+fn bind(folder: &Path, port: u16, role: Role, key: &str) -> String {
     let folder = folder.display();
     let zone = match role {
         Role::SecondaryOf(other) => format!(
-            "type secondary; file \"secondary.db\"; primaries {{ 127.0.0.1 port {other} key k; }}; allow-notify {{ key k; }};"
+            "type secondary; file \"secondary.db\"; primaries {{ 127.0.0.1 port {other} key {key}; }}; allow-notify {{ key {key}; }};"
         ),
         Role::PrimaryOf(other) => format!(
-            "type primary; file \"example.zone\"; allow-transfer {{ key k; }}; notify explicit; \
-             also-notify {{ 127.0.0.1 port {other} key k; }}; ixfr-from-differences yes;"
+            "type primary; file \"example.zone\"; allow-transfer {{ key {key}; }}; notify explicit; \
+             also-notify {{ 127.0.0.1 port {other} key {key}; }}; ixfr-from-differences yes;"
         ),
     };
     format!(
         "options {{ directory \"{folder}\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; \
          pid-file \"{folder}/named.pid\"; session-keyfile \"{folder}/session.key\"; recursion no; dnssec-validation no; \
-         notify-delay 0; managed-keys-directory \"{folder}\"; }};\ncontrols {{ }};\nkey \"k\" {{ algorithm hmac-sha256; \
+         notify-delay 0; managed-keys-directory \"{folder}\"; }};\ncontrols {{ }};\nkey \"{key}\" {{ algorithm hmac-sha256; \
          secret \"{SECRET}\"; }};\nzone \"example\" {{ {zone} }};\n"
     )
 }

@@ -38,9 +38,22 @@ pub(crate) fn fairlead(folder: &Path, configuration: &str, zone: &str) -> Server
 
 /// The same on ports that others know already.
 pub(crate) fn fairlead_at(folder: &Path, port: u16, admin: u16, configuration: &str, zone: &str) -> Server {
+    let listeners = format!("listeners: [{{address: 127.0.0.1, port: {port}}}]");
+    fairlead_on(folder, port, &listeners, admin, configuration, zone)
+}
+
+/// The same with these `listeners`, of which one is 127.0.0.1 and the port.
+pub(crate) fn fairlead_on(
+    folder: &Path,
+    port: u16,
+    listeners: &str,
+    admin: u16,
+    configuration: &str,
+    zone: &str,
+) -> Server {
     let shown = folder.display();
     let configuration = format!(
-        "node: test\nlisteners: [{{address: 127.0.0.1, port: {port}}}]\nadmin: {{address: 127.0.0.1:{admin}}}\n\
+        "node: test\n{listeners}\nadmin: {{address: 127.0.0.1:{admin}}}\n\
          state: {shown}/state\ncontrol: {shown}/control.sock\n{configuration}"
     );
     let file = folder.join("fairlead.yaml");
