@@ -10,7 +10,7 @@ mod support;
 
 use std::time::Duration;
 
-use fairlead::answer::{self, AnswerSource, Outcome};
+use fairlead::answer::{self, AnswerSource, CookieOutcome, Outcome};
 use fairlead::wire::Rcode;
 use support::{cpu, data, echo::Echo, generator, node, table, table::Figures};
 
@@ -72,6 +72,8 @@ fn echo_respond(
         silence: None,
         decision: None,
         signature: None,
+        cookie: CookieOutcome::None,
+        extended_error: None,
         hand_off: false,
         limited: None,
         limit: None,

@@ -52,6 +52,7 @@ pub(crate) fn snapshot() -> &'static Snapshot {
             keys: Arc::new(Keys::new([crate::signed::key()])),
             transfers: Arc::default(),
             limits: Default::default(),
+            edns: Default::default(),
         };
         Snapshot::new(1, &[Arc::new(zone)], Tables::empty(SEED), Arc::new(settings), SEED)
     })

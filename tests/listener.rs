@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use fairlead::answer::{self, AnswerSource, Outcome, Snapshot, Transport, Worker};
+use fairlead::answer::{self, AnswerSource, CookieOutcome, Outcome, Snapshot, Transport, Worker};
 use fairlead::listener::{Listeners, Respond, Service, Settings, StartError, TcpLimits};
 use fairlead::metrics::Metrics;
 use fairlead::wideip::Tables;
@@ -44,6 +44,7 @@ fn snapshot() -> Snapshot {
         keys: Default::default(),
         transfers: Default::default(),
         limits: Default::default(),
+        edns: Default::default(),
     };
     Snapshot::new(1, &[Arc::new(zone.finish())], Tables::empty(1), Arc::new(settings), 1)
 }
@@ -255,6 +256,8 @@ fn outcome(length: usize) -> Outcome {
         silence: None,
         decision: None,
         signature: None,
+        cookie: CookieOutcome::None,
+        extended_error: None,
         hand_off: false,
         limited: None,
         limit: None,

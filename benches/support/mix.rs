@@ -73,6 +73,7 @@ pub(crate) fn snapshot(names: usize) -> Snapshot {
         keys: Default::default(),
         transfers: Default::default(),
         limits: Default::default(),
+        edns: Default::default(),
     };
     Snapshot::new(1, &[Arc::new(zone(names, SEED))], Tables::empty(SEED), Arc::new(settings), SEED)
 }

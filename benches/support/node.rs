@@ -44,6 +44,7 @@ pub fn snapshot(zone: Zone) -> Snapshot {
         keys: Default::default(),
         transfers: Default::default(),
         limits: Default::default(),
+        edns: Default::default(),
     };
     Snapshot::new(1, &[Arc::new(zone)], fairlead::wideip::Tables::empty(SEED), Arc::new(settings), SEED)
 }

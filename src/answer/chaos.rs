@@ -1,5 +1,6 @@
 //! Our own names in class CHAOS (RFC 4892): refused unless configured.
 
+use super::extended_error::ExtendedError;
 use super::resolve::Resolution;
 use super::settings::Chaos;
 use super::worker::Room;
@@ -19,7 +20,7 @@ pub(super) fn answer(
         _ => None,
     };
     let wanted = matches!(query.record_type, RecordType::TXT | RecordType::ANY);
-    let refused = Resolution::refused(Rcode::REFUSED);
+    let refused = Resolution::refused(Rcode::REFUSED, Some(ExtendedError::NotAuthoritative));
     let Some(text) = text.filter(|_| wanted) else { return Ok(refused) };
     let mut rdata = [0; 256];
     let length = text.len().min(255);
@@ -28,7 +29,7 @@ pub(super) fn answer(
         rest.iter_mut().zip(text.bytes().take(length)).for_each(|(to, from)| *to = from);
     }
     let rdata = rdata.get(..=length).unwrap_or(&[]);
-    let resolution = Resolution { rcode: Rcode::NOERROR, authoritative: true, ..refused };
+    let resolution = Resolution { authoritative: true, ..Resolution::refused(Rcode::NOERROR, None) };
     let written = reply.record(Section::Answer, Owner::QUESTION, RecordType::TXT, 0, rdata, &mut room.scratch, 0);
     written.map(|_| resolution).map_err(|_| resolution)
 }

@@ -23,6 +23,7 @@ pub(super) fn settings(unmatched: Unmatched) -> Settings {
         keys: Default::default(),
         transfers: Default::default(),
         limits: Default::default(),
+        edns: Default::default(),
     }
 }
 

@@ -10,9 +10,12 @@
 mod access;
 mod additional;
 mod chaos;
+mod cookies;
+mod extended_error;
 #[cfg(test)]
 mod fixture;
 mod limits;
+mod options;
 mod outcome;
 mod rate_limit;
 mod rate_response;
@@ -30,12 +33,14 @@ mod view;
 mod worker;
 
 pub use access::{Denied, Queriers, QueryAccess};
+pub use cookies::{CookieMode, CookieOutcome, CookieSecret, Cookies};
+pub use extended_error::ExtendedError;
 pub use limits::{ADDITIONAL_NAMES_DEFAULT, CHAIN_DEFAULT, CHAIN_MAX, Limits};
 pub use outcome::{AnswerSource, Outcome, SignatureOutcome, Transport};
 pub use rate_limit::{Limited, RateLimit, RateMode};
 pub use respond::respond;
 pub use selector::{Criteria, Origin, Selector, VIEWS_MAX};
-pub use settings::{Chaos, Settings, SyntheticZone, Unmatched};
+pub use settings::{Chaos, EdnsSettings, Settings, SyntheticZone, Unmatched};
 pub use snapshot::{Snapshot, prepare_zones};
 pub use transfers::{Access, Peer, Primary, TransferWideIps, Transfers, ZoneTransfer};
 pub use updates::{UpdateAction, UpdateNames, UpdateRule, ZoneUpdates};

@@ -1,5 +1,7 @@
 //! What became of a packet, as listeners count it.
 
+use super::cookies::CookieOutcome;
+use super::extended_error::ExtendedError;
 use super::rate_limit::Limited;
 use crate::metrics::Limit;
 use crate::wideip::Decision;
@@ -61,6 +63,10 @@ pub struct Outcome {
     pub decision: Option<Decision>,
     /// What the query's signature came to, if it had one.
     pub signature: Option<SignatureOutcome>,
+    /// What the query's cookie came to; a valid one proves that the client gets what is sent to its address.
+    pub cookie: CookieOutcome,
+    /// What the reply is explained by, to a client that understands it.
+    pub extended_error: Option<ExtendedError>,
     /// Whether somebody else is to answer: a transfer or notification, which this path has no time for. The reply in the
     /// output buffer is for listeners that have nobody to hand it to.
     pub hand_off: bool,
@@ -81,6 +87,8 @@ impl Outcome {
             silence,
             decision: None,
             signature: None,
+            cookie: CookieOutcome::None,
+            extended_error: None,
             hand_off: false,
             limited: None,
             limit: None,

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::additional;
+use super::extended_error::ExtendedError;
 use super::limits::CHAIN_MAX;
 use super::outcome::AnswerSource;
 use super::settings::Unmatched;
@@ -28,6 +29,8 @@ pub(super) struct Resolution {
     pub(super) account: u64,
     /// A limit that was reached on the way.
     pub(super) limit: Option<Limit>,
+    /// What it is explained by.
+    pub(super) explanation: Option<ExtendedError>,
 }
 
 /// One query being answered.
@@ -88,6 +91,7 @@ impl<'s> Resolver<'s, '_> {
             silent: false,
             account: self.question.hash(0),
             limit: None,
+            explanation: None,
         };
         let first = Current { key: self.question, owner: Owner::QUESTION, is_first: true };
         match self.step(reply, first, resolution).map_err(|Full| resolution)? {
@@ -109,7 +113,8 @@ impl<'s> Resolver<'s, '_> {
             alias.fill(&self.room.target, self.snapshot.seed);
             // A chain that comes back to a name it has been at never ends.
             if seen.iter().take(slot).any(|other| *other == alias.hash(0)) {
-                return Ok(Resolution { rcode: Rcode::SERVFAIL, ..resolution });
+                let explanation = Some(ExtendedError::AliasLoop);
+                return Ok(Resolution { rcode: Rcode::SERVFAIL, explanation, ..resolution });
             }
             if let Some(slot) = seen.get_mut(slot) {
                 *slot = alias.hash(0);
@@ -120,7 +125,8 @@ impl<'s> Resolver<'s, '_> {
                 Step::Follow(so_far, next) => (resolution, at) = (so_far, next),
             }
         }
-        Ok(Resolution { limit: Some(Limit::Chain), ..resolution })
+        let explanation = Some(ExtendedError::AliasChain);
+        Ok(Resolution { limit: Some(Limit::Chain), explanation, ..resolution })
     }
 
     /// Answers from what owns the name: a wide IP of the type, else the zone, else nobody.
@@ -165,6 +171,7 @@ impl<'s> Resolver<'s, '_> {
         let tables = &self.snapshot.wide_ips;
         let decision = tables.decide(id, &client, self.memory, None);
         self.decision = Some(decision);
+        resolution.explanation = resolution.explanation.or(ExtendedError::of(&decision));
         if subnet.is_some() {
             resolution.scope = resolution.scope.max(decision.scope);
         }
@@ -252,7 +259,10 @@ impl<'s> Resolver<'s, '_> {
         }
         // A zone without records is one that has not come yet, or expired (RFC 1035 §4.3.5).
         if zone.records() == 0 {
-            return Ok(Step::End(Resolution { rcode: Rcode::SERVFAIL, authoritative: false, ..resolution }));
+            let expired = zone.expires_at().is_some();
+            let explanation = Some(if expired { ExtendedError::Expired } else { ExtendedError::NotReady });
+            let failed = Resolution { rcode: Rcode::SERVFAIL, authoritative: false, explanation, ..resolution };
+            return Ok(Step::End(failed));
         }
         match zone.lookup(current.key, self.query.record_type) {
             Lookup::Hit(rrset) => {
@@ -349,7 +359,12 @@ impl<'s> Resolver<'s, '_> {
         let resolution = Resolution { account: 0, ..resolution };
         let resolution = match self.snapshot.settings.unmatched {
             Unmatched::Drop => Resolution { silent: true, ..resolution },
-            Unmatched::Refused => Resolution { rcode: Rcode::REFUSED, authoritative: false, ..resolution },
+            Unmatched::Refused => Resolution {
+                rcode: Rcode::REFUSED,
+                authoritative: false,
+                explanation: Some(ExtendedError::NotAuthoritative),
+                ..resolution
+            },
             Unmatched::NxDomain => {
                 let root = Owner::Suffix(self.question, self.question.label_count());
                 let soa = &self.snapshot.root_soa;

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use super::access::Denied;
 use super::chaos;
+use super::extended_error::ExtendedError;
+use super::options;
 use super::outcome::{AnswerSource, Outcome, SignatureOutcome, Transport};
 use super::rate_limit::Limited;
 use super::rate_response::Response;
@@ -15,7 +17,7 @@ use super::view::View;
 use super::worker::{ViewChoice, Worker};
 use crate::metrics::{Limit, RateAction};
 use crate::wideip::Decision;
-use crate::wire::{Class, Ending, HEADER_LENGTH, Query, Rcode, Reply, Section, Silence};
+use crate::wire::{Class, Ending, Rcode, Reply, ReplyOptions, Section, Silence};
 
 /// Answers one packet into `out`, which should take 65,535 octets for TCP and at least 1,232 for UDP.
 ///
@@ -31,20 +33,21 @@ pub fn respond(
     if source.port() == 0 {
         return Outcome::silent(Some(Silence::SourcePortZero));
     }
-    let request = match Request::read(snapshot, worker, packet, transport) {
+    let request = match Request::read(snapshot, worker, packet, source.ip(), transport) {
         Ok(request) => request,
         Err(silence) => return Outcome::silent(Some(silence)),
     };
     let answer = write(snapshot, worker, packet, source, &request, out);
-    let asked = request.query.question_end > HEADER_LENGTH;
     Outcome {
         rcode: answer.resolution.rcode,
-        record_type: asked.then_some(request.query.record_type),
+        record_type: request.query.has_question().then_some(request.query.record_type),
         source: answer.resolution.source,
         truncated: answer.truncated,
         silence: None,
         decision: answer.decision,
         signature: request.signature.outcome(),
+        cookie: request.cookie.outcome,
+        extended_error: answer.extended_error,
         hand_off: request.hand_off,
         limited: answer.limited,
         limit: answer.resolution.limit,
@@ -62,6 +65,7 @@ struct Written {
     decision: Option<Decision>,
     /// What became of it when it was over its client's rate.
     limited: Option<Limited>,
+    extended_error: Option<ExtendedError>,
 }
 
 /// Writes the reply up to its signature.
@@ -75,23 +79,27 @@ fn write(
     out: &mut [u8],
 ) -> Written {
     let query = &request.query;
+    let mut options = match &query.edns {
+        Some(edns) if edns.has_options => options::asked(snapshot, worker, request, edns),
+        _ => ReplyOptions::default(),
+    };
+    let now = worker.unix_seconds;
     let Worker { question, alias, suffixes, memory, room, listener, choice, limiter, .. } = worker;
-    let nsid = snapshot.settings.chaos.id.as_ref().map(String::as_bytes);
     let limit = request.limit.saturating_sub(request.signature.octets());
-    let mut reply = Reply::start(out, limit, packet, query, question, suffixes, nsid.map_or(0, <[u8]>::len));
+    let mut reply = Reply::start(out, limit, packet, query, question, suffixes, options.octets());
     let start = reply.mark();
     let mut decision = None;
     // The key counts once its signature was found good: who cannot sign sees what anybody sees, or nothing.
     let origin = Origin { client: source.ip(), listener: *listener, key: request.signature.key() };
     let mut view = None;
     let resolved = match request.refused {
-        Some(rcode) => Ok(Resolution::refused(rcode)),
+        Some((rcode, explanation)) => Ok(Resolution::refused(rcode, explanation)),
         None if query.class == Class::CH => match snapshot.first.denies(question, source.ip()) {
             Some(denied) => Ok(Resolution::denied(denied)),
             None => chaos::answer(&mut reply, question, query, &snapshot.settings.chaos, room),
         },
         None => match choose(snapshot, &origin, choice) {
-            None => Ok(Resolution::refused(Rcode::REFUSED)),
+            None => Ok(Resolution::refused(Rcode::REFUSED, Some(ExtendedError::Prohibited))),
             Some(selected) => {
                 view = Some(selected);
                 let (view, source) = (selected, source.ip());
@@ -109,7 +117,8 @@ fn write(
     if let Some(limiter) = limiter
         && !(resolution.silent || request.hand_off)
     {
-        let is_proven = request.signature.outcome() == Some(SignatureOutcome::Good);
+        let is_proven =
+            request.cookie.outcome.is_valid() || request.signature.outcome() == Some(SignatureOutcome::Good);
         let has_answer = truncated || reply.count(Section::Answer) > 0;
         let response = Response { question, record_type: query.record_type, source, has_answer, is_proven };
         limited = limiter.limit(view, &response, &mut resolution);
@@ -119,8 +128,18 @@ fn write(
     if truncated {
         reply.rewind(start);
     }
-    let length = if resolution.silent { 0 } else { finish(reply, query, &resolution, truncated, nsid) };
-    Written { length, resolution, truncated, decision, limited }
+    if resolution.silent {
+        return Written { length: 0, resolution, truncated, decision, limited, extended_error: None };
+    }
+    let explains = query.edns.is_some() && snapshot.settings.edns.extended_errors;
+    let extended_error = resolution.explanation.filter(|_| explains);
+    options.extended_error = extended_error.map(|error| (error.code(), error.text()));
+    if query.edns.as_ref().is_some_and(|edns| edns.has_options) {
+        options::complete(&mut options, resolution.scope, view, (question, now));
+    }
+    let Resolution { rcode, authoritative, .. } = resolution;
+    let length = reply.finish(query, &Ending { rcode, authoritative, truncated, options: &options });
+    Written { length, resolution, truncated, decision, limited, extended_error }
 }
 
 /// The view that the query is answered from, and a note of it where there is a choice.
@@ -131,19 +150,6 @@ fn choose<'s>(snapshot: &'s Snapshot, origin: &Origin<'_>, choice: &mut Option<V
         *choice = Some(view.map_or(ViewChoice::Nowhere, |view| ViewChoice::View(view.id())));
     }
     view
-}
-
-/// Writes OPT and the header; the octets of the reply.
-#[inline]
-fn finish(reply: Reply<'_>, query: &Query, resolution: &Resolution, truncated: bool, nsid: Option<&[u8]>) -> usize {
-    let ending = Ending {
-        rcode: resolution.rcode,
-        authoritative: resolution.authoritative,
-        truncated,
-        scope: resolution.scope,
-        nsid,
-    };
-    reply.finish(query, &ending)
 }
 
 /// Ends the reply of `length` octets with the signature that the request asks for; the new length.
@@ -160,10 +166,15 @@ impl Resolution {
     /// For a client that may not ask.
     pub(super) const fn denied(denied: Denied) -> Self {
         let silent = matches!(denied, Denied::Dropped);
-        Self { silent, limit: Some(Limit::QueryAccess), ..Self::refused(Rcode::REFUSED) }
+        Self {
+            silent,
+            limit: Some(Limit::QueryAccess),
+            ..Self::refused(Rcode::REFUSED, Some(ExtendedError::Prohibited))
+        }
     }
 
-    pub(super) const fn refused(rcode: Rcode) -> Self {
+    /// An answer without data.
+    pub(super) const fn refused(rcode: Rcode, explanation: Option<ExtendedError>) -> Self {
         Self {
             rcode,
             source: AnswerSource::None,
@@ -172,6 +183,7 @@ impl Resolution {
             silent: false,
             account: 0,
             limit: None,
+            explanation,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::cookies::Cookies;
 use super::limits::Limits;
 use super::transfers::Transfers;
 use crate::wire::{Keys, Name};
@@ -21,6 +22,23 @@ pub struct Settings {
     pub transfers: Arc<Transfers>,
     /// What one answer may take, and who gets how many.
     pub limits: Limits,
+    /// What EDNS options do.
+    pub edns: EdnsSettings,
+}
+
+/// What EDNS options do beyond what every query may ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EdnsSettings {
+    /// DNS cookies.
+    pub cookies: Cookies,
+    /// Whether answers say why they are what they are (RFC 8914).
+    pub extended_errors: bool,
+}
+
+impl Default for EdnsSettings {
+    fn default() -> Self {
+        Self { cookies: Cookies::default(), extended_errors: true }
+    }
 }
 
 /// What becomes of a name under no zone and no wide IP.

@@ -1,6 +1,7 @@
 //! What one listener thread's queries may change: room for names and the wide IPs' memory.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::rate_limit::Limiter;
 use super::snapshot::Snapshot;
@@ -21,8 +22,10 @@ pub struct Worker {
     /// Counts responses per client network; none when they are not limited.
     pub(super) limiter: Option<Box<Limiter>>,
     seed: u64,
-    /// The wall clock, in seconds since 1970, for signatures.
+    /// The wall clock, in seconds since 1970, for signatures, cookies and what expires.
     pub(super) unix_seconds: u64,
+    /// How long the connection is kept without a query, in units of 100 ms; none where there is no connection.
+    pub(super) keepalive: Option<u16>,
     /// The listener that queries come to, as configured; views may go by it.
     pub(super) listener: Option<SocketAddr>,
     /// What the last query came to where views are chosen among.
@@ -61,6 +64,7 @@ impl Worker {
             unix_seconds: 0,
             listener: None,
             choice: None,
+            keepalive: None,
             room: Room { target: [0; MAX_NAME_LENGTH], scratch: NameKey::root(0), additional: NameKey::root(0) },
         }
     }
@@ -79,6 +83,11 @@ impl Worker {
     /// it is told, all of them are too far off.
     pub const fn tell_time(&mut self, unix_seconds: u64) {
         self.unix_seconds = unix_seconds;
+    }
+
+    /// Tells how long the connection that the next queries come on is kept without one (RFC 7828).
+    pub fn tell_idle(&mut self, idle: Duration) {
+        self.keepalive = Some(u16::try_from(idle.as_millis() / 100).unwrap_or(u16::MAX));
     }
 
     /// Makes ready to limit the rate of responses as `snapshot` says, at the time `now`; once per batch of datagrams, and

@@ -124,7 +124,8 @@ impl Board {
         if !is_secondary || zones.get(&NameKey::new(apex, *seed), 0).is_none() {
             return;
         }
-        let empty = || Arc::new(ZoneBuilder::new(apex, *seed).finish());
+        // Without records, and it was there: it expired.
+        let empty = || Arc::new(ZoneBuilder::new(apex, *seed).finish().expiring_at(0));
         let zone = self.transferred.get(id).cloned().unwrap_or_else(empty);
         let names = held.get(apex).map_or(&[][..], Vec::as_slice);
         if let Some(zone) = prepare_zones(vec![zone], names, &answer.synthetic_zone, *seed).into_iter().next() {

@@ -178,9 +178,8 @@ fn restore_zones(board: &mut Board, store: &ZoneStore, clock: Clock) {
     for (id, _) in transfers.iter().filter(|(_, transfer)| transfer.primary.is_some()) {
         match store.load(id, seed) {
             Ok(Some(stored)) => {
-                let age = (clock.wall_millis() / 1000).saturating_sub(stored.refreshed);
-                if age < u64::from(stored.zone.soa().expire) {
-                    board.replace_zone(NewZone { id: id.clone(), zone: Some(Arc::new(stored.zone)) });
+                if let Some(zone) = stored.served(clock.wall_millis() / 1000) {
+                    board.replace_zone(NewZone { id: id.clone(), zone: Some(Arc::new(zone)) });
                 }
             }
             Ok(None) => {}

@@ -1,10 +1,10 @@
 //! A loaded configuration made ready for the publisher: everything slow is done here, on another thread.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::answer::{self, Selector, prepare_zones};
+use crate::answer::{self, CookieMode, CookieSecret, EdnsSettings, Selector, prepare_zones};
 use crate::config::{self, Config};
 use crate::mesh::PeerAddress;
 use crate::monitor::{Monitor, Target};
@@ -115,6 +115,7 @@ impl Prepared {
                 keys: Arc::clone(&config.keys),
                 transfers: Arc::clone(&config.transfers),
                 limits: config.answers.clone(),
+                edns: edns_settings(config)?,
             }),
             topology: Arc::new(topology),
             peers: config.mesh.as_ref().map(|mesh| mesh.peers.clone()).unwrap_or_default(),
@@ -136,6 +137,20 @@ impl Prepared {
         };
         monitors.iter().filter_map(target).collect()
     }
+}
+
+/// The settings of EDNS options, with a secret for cookies where none is configured: the same for as long as the process
+/// runs, so that a reload makes no cookie worthless.
+fn edns_settings(config: &Config) -> Result<EdnsSettings, String> {
+    static SECRET: OnceLock<CookieSecret> = OnceLock::new();
+    let mut settings = config.edns.clone();
+    if settings.cookies.mode == CookieMode::Off || !settings.cookies.secrets.is_empty() {
+        return Ok(settings);
+    }
+    let mut drawn = [0; 16];
+    getrandom::fill(&mut drawn).map_err(|error| format!("drawing a cookie secret from the system: {error}"))?;
+    settings.cookies.secrets = vec![*SECRET.get_or_init(|| CookieSecret(drawn))];
+    Ok(settings)
 }
 
 /// The names, aliases among them, under which wide IPs of a view answer without a pattern.

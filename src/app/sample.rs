@@ -71,6 +71,7 @@ pub(super) fn prepared(model: Model) -> Prepared {
         keys: Default::default(),
         transfers: Default::default(),
         limits: Default::default(),
+        edns: Default::default(),
     };
     Prepared {
         node: "ns1".into(),

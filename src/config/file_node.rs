@@ -13,8 +13,8 @@ use crate::topology::Prefix;
 use crate::wire::Name;
 
 use super::file::{
-    Condition, Datacenter, Key, Limits, Monitor, Pool, Primary, Record, Serial, Server, TopologyMatch, Transfer,
-    TransferWideIps, Update, View, WideIp,
+    Condition, Datacenter, EdnsOptions, Key, Limits, Monitor, Pool, Primary, Record, Serial, Server, TopologyMatch,
+    Transfer, TransferWideIps, Update, View, WideIp,
 };
 
 /// The configuration of a Fairlead DNS node (`fairlead serve`).
@@ -48,6 +48,8 @@ pub(crate) struct Node {
     pub(crate) synthetic_zone: Option<SyntheticZone>,
     /// The answers in class CHAOS; refused where none is given.
     pub(crate) chaos: Option<Chaos>,
+    /// What EDNS options do.
+    pub(crate) edns: Option<EdnsOptions>,
     /// Shared secrets that sign queries, updates and transfers (TSIG, RFC 8945), by the name both sides use.
     #[serde(default)]
     pub(crate) keys: Named<Key>,

@@ -161,6 +161,7 @@ pub(crate) enum TransferWideIps {
 
 /// A text that is never shown.
 #[derive(Deserialize, JsonSchema)]
+#[serde(transparent)]
 pub(crate) struct Secret(pub(crate) String);
 
 impl fmt::Debug for Secret {

@@ -91,6 +91,8 @@ pub(crate) const PEM_FILE_BYTES_MAX: u64 = 1 << 20;
 pub(crate) const GEOIP_FILE_BYTES_MAX: u64 = 4 << 30;
 /// The largest file with a TSIG secret, in bytes.
 pub(crate) const KEY_FILE_BYTES_MAX: u64 = 64 << 10;
+/// Cookie secrets that are taken at once: the one in use, the one before and the one to come, and one to spare.
+pub(crate) const COOKIE_SECRETS_MAX: usize = 4;
 /// The longest name of a TSIG key, in octets on the wire: it must fit a reply of 512 octets beside a long question.
 pub(crate) const KEY_NAME_OCTETS_MAX: usize = 64;
 /// Octets that a TSIG secret should have at least.

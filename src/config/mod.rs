@@ -9,8 +9,10 @@ mod agents;
 mod answers;
 mod collections;
 mod decode;
+mod edns;
 mod file;
 mod file_agent;
+mod file_edns;
 mod file_limits;
 mod file_monitor;
 mod file_node;
@@ -54,7 +56,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::answer::{self, Transfers};
+use crate::answer::{self, EdnsSettings, Transfers};
 pub use crate::answer::{Chaos, SyntheticZone, Unmatched};
 use crate::monitor::Monitor;
 use crate::wideip::{Ageing, Model, VirtualServerId};
@@ -84,6 +86,8 @@ pub struct Config {
     pub synthetic_zone: SyntheticZone,
     /// The answers in class CHAOS.
     pub chaos: Chaos,
+    /// What EDNS options do; cookies without a secret are to get one drawn at random.
+    pub edns: EdnsSettings,
     /// Who may ask, and what one answer may take.
     pub answers: answer::Limits,
     /// The TSIG keys.

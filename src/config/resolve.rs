@@ -22,8 +22,8 @@ use super::steering::Steering;
 use super::topology;
 use super::values::Written;
 use super::{
-    Chaos, Config, GeoDatabases, LISTEN_DEFAULT, SyntheticZone, Unmatched, answers, keys, transfers, views, wide_ips,
-    zones,
+    Chaos, Config, GeoDatabases, LISTEN_DEFAULT, SyntheticZone, Unmatched, answers, edns, keys, transfers, views,
+    wide_ips, zones,
 };
 
 /// Checks everything below `root`; what is wrong goes to the reader's issues, and a value is made all the same.
@@ -70,6 +70,7 @@ pub(crate) fn resolve(written: &file::Node, root: &Place<'_>, reader: &Reader<'_
             .as_ref()
             .map_or_else(Chaos::default, |chaos| Chaos { version: chaos.version.clone(), id: chaos.id.clone() }),
         answers,
+        edns: edns::resolve(written.edns.as_ref(), &root.field("edns"), reader),
         transfers: Arc::new(transfers::resolve(&views, &keys, issues)),
         views: zones::resolve(views, reader, seed),
         keys: Arc::new(keys),

@@ -194,11 +194,15 @@ impl Stream {
         let (deadline, reason) = match (self.queries, self.partial.is_empty()) {
             (0, _) => (self.accepted + self.limits.first_message, CloseReason::FirstMessage),
             (_, false) => (self.since + self.limits.message, CloseReason::Message),
-            (_, true) if self.connections.is_crowded() => (self.since + self.limits.idle / 5, CloseReason::Idle),
-            (_, true) => (self.since + self.limits.idle, CloseReason::Idle),
+            (_, true) => (self.since + self.idle(), CloseReason::Idle),
         };
         let end = self.accepted + self.limits.lifetime;
         if end < deadline { (end, CloseReason::Lifetime) } else { (deadline, reason) }
+    }
+
+    /// How long it is kept without a query.
+    fn idle(&self) -> Duration {
+        if self.connections.is_crowded() { self.limits.idle / 5 } else { self.limits.idle }
     }
 
     /// Answers every complete message among the `length` octets just read, and keeps the rest.
@@ -257,6 +261,7 @@ impl Stream {
         let Thread { responder, output, .. } = &mut *thread;
         responder.tell_time();
         responder.serve(self.listener);
+        responder.tell_idle(self.idle());
         let (snapshot, now) = (responder.snapshot(), responder.now());
         let (mut consumed, mut answered) = (0, 0);
         while let Some((message, rest)) = next_message(input.get(consumed..).unwrap_or_default()) {

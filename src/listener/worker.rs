@@ -3,17 +3,17 @@
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use tracing::{error, warn};
 
 use super::handoff::{HandOff, HandedOff, Replies};
 use super::views::ViewCounters;
-use crate::answer::{AnswerSource, Limited, Outcome, SignatureOutcome, Snapshot, Transport, Worker};
+use crate::answer::{AnswerSource, CookieOutcome, Limited, Outcome, SignatureOutcome, Snapshot, Transport, Worker};
 use crate::metrics::{
-    Answered, DecisionCounters, DropReason, Limit, Metrics, Protocol, QueryCounters, RateAction, Signature, Site,
-    Source,
+    Answered, Cookie, DecisionCounters, DropReason, Limit, Metrics, Protocol, QueryCounters, RateAction, Signature,
+    Site, Source,
 };
 use crate::status::Moment;
 use crate::wire::{Rcode, Silence};
@@ -116,6 +116,11 @@ impl Responder {
         self.worker.tell_time((self.service.unix_seconds)());
     }
 
+    /// Tells the worker how long the connection that the next queries come on is kept without one.
+    pub(super) fn tell_idle(&mut self, idle: Duration) {
+        self.worker.tell_idle(idle);
+    }
+
     /// What answers depend on now; loaded once per batch and let go before waiting, so that none is kept for long.
     pub(super) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
         self.service.snapshot.load()
@@ -151,6 +156,12 @@ impl Responder {
         }
         if let Some(signature) = outcome.signature {
             self.service.metrics.signed_query(counted(signature));
+        }
+        if let Some(cookie) = counted_cookie(outcome.cookie) {
+            self.counters.cookie(cookie);
+        }
+        if let Some(error) = outcome.extended_error {
+            self.counters.extended_error(error.code());
         }
         if let Some(limit) = outcome.limit {
             self.counters.limit_hit(limit);
@@ -280,6 +291,17 @@ const fn counted(signature: SignatureOutcome) -> Signature {
         SignatureOutcome::BadSignature => Signature::BadSignature,
         SignatureOutcome::BadTime => Signature::BadTime,
         SignatureOutcome::BadTruncation => Signature::BadTruncation,
+    }
+}
+
+/// What is counted of a cookie; nothing where there is none.
+const fn counted_cookie(cookie: CookieOutcome) -> Option<Cookie> {
+    match cookie {
+        CookieOutcome::None => None,
+        CookieOutcome::ClientOnly => Some(Cookie::ClientOnly),
+        CookieOutcome::Valid => Some(Cookie::Valid),
+        CookieOutcome::Expired => Some(Cookie::Expired),
+        CookieOutcome::Invalid => Some(Cookie::Invalid),
     }
 }
 

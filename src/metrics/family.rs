@@ -40,6 +40,16 @@ pub(super) const TRUNCATED: Family =
     counter("fairlead_truncated_replies_total", &["protocol"], "Replies cut to fit, with TC set.");
 pub(super) const DROPPED: Family =
     counter("fairlead_dropped_packets_total", &["protocol", "reason"], "Packets that got no reply, and why.");
+pub(super) const COOKIES: Family = counter(
+    "fairlead_cookies_total",
+    &["protocol", "result"],
+    "Queries with a DNS cookie, by what it came to; all others have none, or cookies are off.",
+);
+pub(super) const ERRORS: Family = counter(
+    "fairlead_extended_errors_total",
+    &["protocol", "code"],
+    "Replies with an extended DNS error, by its code.",
+);
 pub(super) const SIGNED_QUERIES: Family =
     counter("fairlead_tsig_queries_total", &["result"], "Queries with a TSIG record, by what its check came to.");
 pub(super) const TRANSFERS: Family = counter(

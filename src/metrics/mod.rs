@@ -19,7 +19,8 @@ mod updates;
 
 pub use decisions::{DecisionCounters, DecisionLayout};
 pub use labels::{
-    CloseReason, ConnectionState, DropReason, Protocol, RateAction, Reload, ResponseKind, Signature, Site, Source,
+    CloseReason, ConnectionState, Cookie, DropReason, Protocol, RateAction, Reload, ResponseKind, Signature, Site,
+    Source,
 };
 pub use limit::Limit;
 pub use queries::{Answered, QueryCounters};

@@ -6,20 +6,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Metric, MetricFamily};
 
-use super::family::{DROPPED, LIMIT_HITS, QUERIES, RATE_LIMITED, REPLY_BYTES, TRUNCATED};
-use super::labels::{DropReason, Protocol, RCODES, RateAction, ResponseKind, Source, TYPES, rcode_class, type_class};
+use super::family::{COOKIES, DROPPED, ERRORS, LIMIT_HITS, QUERIES, RATE_LIMITED, REPLY_BYTES, TRUNCATED};
+use super::labels::{
+    Cookie, DropReason, EXTENDED_ERRORS, Protocol, RCODES, RateAction, ResponseKind, Source, TYPES, rcode_class,
+    type_class,
+};
 use super::limit::Limit;
 use crate::wire::{Rcode, RecordType};
 
 const ANSWERS: usize = TYPES.len() * RCODES.len() * Source::ALL.len();
 const DROPS: usize = DropReason::ALL.len();
-/// Where the drop counters start, after the answers; then two single counters, limits and rates.
+/// Where the drop counters start, after the answers; then two single counters, limits, rates and what EDNS
+/// options came to.
 const DROPS_AT: usize = ANSWERS;
 const BYTES_AT: usize = DROPS_AT + DROPS;
 const TRUNCATED_AT: usize = BYTES_AT + 1;
 const LIMITS_AT: usize = TRUNCATED_AT + 1;
 const RATES_AT: usize = LIMITS_AT + Limit::ALL.len();
-const CELLS: usize = RATES_AT + ResponseKind::ALL.len() * RateAction::ALL.len();
+const COOKIES_AT: usize = RATES_AT + ResponseKind::ALL.len() * RateAction::ALL.len();
+const ERRORS_AT: usize = COOKIES_AT + Cookie::ALL.len();
+const CELLS: usize = ERRORS_AT + EXTENDED_ERRORS.len();
 
 /// One worker's cells. Aligned to two lines, so that neither a neighbour nor the adjacent-line prefetcher shares them.
 #[repr(align(128))]
@@ -83,6 +89,19 @@ impl QueryCounters {
         self.add(RATES_AT + kind as usize * RateAction::ALL.len() + action as usize, 1);
     }
 
+    /// Counts a query with a cookie.
+    #[inline]
+    pub fn cookie(&mut self, cookie: Cookie) {
+        self.add(COOKIES_AT + cookie as usize, 1);
+    }
+
+    /// Counts a reply with an extended error of this number (RFC 8914 §5.2).
+    pub fn extended_error(&mut self, code: u16) {
+        if let Some(at) = EXTENDED_ERRORS.iter().position(|(known, _)| *known == code) {
+            self.add(ERRORS_AT + at, 1);
+        }
+    }
+
     /// Adds with a plain load and store: this worker is the only writer, so nothing is lost and no line is locked.
     #[inline]
     fn add(&mut self, at: usize, by: u64) {
@@ -93,7 +112,8 @@ impl QueryCounters {
 }
 
 /// What is exported from here, in this order.
-const FAMILIES: [super::family::Family; 6] = [QUERIES, REPLY_BYTES, TRUNCATED, DROPPED, LIMIT_HITS, RATE_LIMITED];
+const FAMILIES: [super::family::Family; 8] =
+    [QUERIES, REPLY_BYTES, TRUNCATED, DROPPED, LIMIT_HITS, RATE_LIMITED, COOKIES, ERRORS];
 
 /// The cells of every worker, and what stopped workers counted.
 pub(super) struct QueryCollector {
@@ -173,7 +193,12 @@ impl Collector for QueryCollector {
     fn collect(&self) -> Vec<MetricFamily> {
         let totals = self.totals();
         let samples = [queries(&totals), bytes(&totals), truncated(&totals), dropped(&totals)];
-        let samples = samples.into_iter().chain([self.limited(&totals), rate_limited(&totals)]);
+        let samples = samples.into_iter().chain([
+            self.limited(&totals),
+            rate_limited(&totals),
+            cookies(&totals),
+            extended_errors(&totals),
+        ]);
         FAMILIES.iter().zip(samples).map(|(family, samples)| family.export(samples)).collect()
     }
 }
@@ -226,6 +251,23 @@ fn dropped(totals: &Totals) -> Vec<Metric> {
             .map(|reason| DROPPED.sample(&[protocol, reason.as_str()], value(cells, DROPS_AT + reason as usize)))
     };
     by_protocol(totals).flat_map(of).collect()
+}
+
+fn cookies(totals: &Totals) -> Vec<Metric> {
+    let of = |(protocol, cells): (&'static str, &[u64; CELLS])| {
+        Cookie::ALL
+            .map(|cookie| COOKIES.sample(&[protocol, cookie.as_str()], value(cells, COOKIES_AT + cookie as usize)))
+    };
+    by_protocol(totals).flat_map(of).collect()
+}
+
+fn extended_errors(totals: &Totals) -> Vec<Metric> {
+    let mut samples = Vec::new();
+    for (protocol, cells) in by_protocol(totals) {
+        let names = EXTENDED_ERRORS.iter().enumerate();
+        samples.extend(names.map(|(at, (_, name))| ERRORS.sample(&[protocol, name], value(cells, ERRORS_AT + at))));
+    }
+    samples
 }
 
 fn rate_limited(totals: &Totals) -> Vec<Metric> {
@@ -310,6 +352,9 @@ mod tests {
         for reason in DropReason::ALL {
             worker.dropped(reason, 7);
         }
+        Cookie::ALL.into_iter().for_each(|cookie| worker.cookie(cookie));
+        EXTENDED_ERRORS.into_iter().for_each(|(code, _)| worker.extended_error(code));
+        worker.extended_error(4711);
         let families = collector.collect();
         let sum = |name: &str| -> f64 {
             let family = families.iter().find(|family| family.name() == name).unwrap();
@@ -318,6 +363,11 @@ mod tests {
         assert_eq!(sum("fairlead_queries_total"), f64::from(counted));
         assert_eq!(sum("fairlead_truncated_replies_total"), f64::from(counted));
         assert_eq!(sum("fairlead_dropped_packets_total"), 42.0);
+        for (name, expected) in [("fairlead_cookies_total", 4), ("fairlead_extended_errors_total", 7)] {
+            let family = families.iter().find(|family| family.name() == name).unwrap();
+            let once = |metric: &&prometheus::proto::Metric| metric.get_counter().get_value() == 1.0;
+            assert_eq!(family.get_metric().iter().filter(once).count(), expected, "{name}");
+        }
         assert_eq!(families[0].get_metric().len(), TYPES.len() * (RCODES.len()) * Source::ALL.len());
     }
 

@@ -94,11 +94,10 @@ impl Secondary {
                 return None;
             }
         };
-        let age = Duration::from_secs(self.context.now().saturating_sub(stored.refreshed));
-        if age >= timer(stored.zone.soa().expire) {
-            return None;
-        }
-        let version = Version { zone: Arc::new(stored.zone), refreshed: Instant::now().checked_sub(age)? };
+        let (now, refreshed) = (self.context.now(), stored.refreshed);
+        let zone = stored.served(now)?;
+        let age = Duration::from_secs(now.saturating_sub(refreshed));
+        let version = Version { zone: Arc::new(zone), refreshed: Instant::now().checked_sub(age)? };
         let served = self.context.snapshot.load().zone(&self.id).is_some_and(|zone| zone.records() > 0);
         if !served {
             self.serve(Some(&version.zone)).await;
@@ -122,12 +121,14 @@ impl Secondary {
                 Ok(Fetched::UpToDate) => {
                     if let Some(version) = version {
                         version.refreshed = Instant::now();
+                        version.zone = self.expiring(&version.zone);
+                        self.serve(Some(&version.zone)).await;
                         self.keep(&version.zone, false).await;
                     }
                     return true;
                 }
                 Ok(Fetched::Zone(zone, records)) => {
-                    let (zone, serial) = (Arc::new(zone), self.primary.servers.get(number));
+                    let (zone, serial) = (self.expiring(&zone), self.primary.servers.get(number));
                     let primary = serial.map(|peer| peer.address.to_string()).unwrap_or_default();
                     info!(zone = %self.id, serial = zone.soa().serial, records, %primary, "took over a version of a zone");
                     // First in answers: a version that is lost with this process comes again from the primary.
@@ -174,6 +175,11 @@ impl Secondary {
         self.context.metrics.transferred_in(kind, result);
     }
 
+    /// The version as it may be served when a primary has said just now that it is current.
+    fn expiring(&self, zone: &Zone) -> Arc<Zone> {
+        Arc::new(zone.expiring_at(self.context.now() + timer(zone.soa().expire).as_secs()))
+    }
+
     async fn serve(&self, zone: Option<&Arc<Zone>>) {
         let new = NewZone { id: self.id.clone(), zone: zone.cloned() };
         // A publisher that is gone means that the process ends.
@@ -192,6 +198,6 @@ impl Secondary {
 }
 
 /// An SOA timer within reason: zero would spin, and years are meant by nobody.
-fn timer(seconds: u32) -> Duration {
+pub(super) fn timer(seconds: u32) -> Duration {
     Duration::from_secs(u64::from(seconds).clamp(TIMER_MIN, TIMER_MAX))
 }

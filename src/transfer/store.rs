@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::secondary::timer;
 use crate::wire::Name;
 use crate::zone::{self, ViewName, Zone, ZoneId, master, print};
 
@@ -27,6 +28,14 @@ pub struct Stored {
     pub zone: Zone,
     /// When a primary last said that it is current, in seconds since 1970.
     pub refreshed: u64,
+}
+
+impl Stored {
+    /// The zone as it may be served at `now`, in seconds since 1970; none when it expired.
+    pub fn served(self, now: u64) -> Option<Zone> {
+        let expires = self.refreshed + timer(self.zone.soa().expire).as_secs();
+        (now < expires).then(|| self.zone.expiring_at(expires))
+    }
 }
 
 /// What is kept beside a zone.

@@ -8,8 +8,12 @@ pub mod option {
     pub const NSID: u16 = 3;
     /// Client subnet (RFC 7871).
     pub const CLIENT_SUBNET: u16 = 8;
+    /// How long a secondary may still serve the zone (RFC 7314).
+    pub const EXPIRE: u16 = 9;
     /// Cookie (RFC 7873).
     pub const COOKIE: u16 = 10;
+    /// How long the server keeps an idle connection (RFC 7828).
+    pub const TCP_KEEPALIVE: u16 = 11;
     /// Extended DNS error (RFC 8914).
     pub const EXTENDED_ERROR: u16 = 15;
 }
@@ -23,10 +27,51 @@ pub struct Edns {
     pub version: u8,
     /// The DO bit: the sender wants DNSSEC records.
     pub dnssec_ok: bool,
+    /// Whether any option below was sent.
+    pub has_options: bool,
     /// Whether NSID was asked for.
     pub wants_nsid: bool,
+    /// Whether EXPIRE was asked for.
+    pub wants_expire: bool,
+    /// What was asked about the connection's keeping.
+    pub keepalive: Keepalive,
+    /// The cookie, if one was sent.
+    pub cookie: Option<Cookie>,
     /// The client subnet, if one was given.
     pub client_subnet: Option<ClientSubnet>,
+}
+
+/// A query's TCP keepalive option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keepalive {
+    /// There is none.
+    #[default]
+    None,
+    /// The client asks how long it may keep the connection.
+    Wanted,
+    /// It carries a time, which clients must not send (RFC 7828 §3.2.1). By datagram the option is ignored whatever it
+    /// carries, so that only a stream makes this an error.
+    WithTime,
+}
+
+/// A cookie as a client sends it (RFC 7873 §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cookie {
+    /// The client's part.
+    pub client: [u8; 8],
+    /// The server's part.
+    pub server: ServerCookie,
+}
+
+/// The server's part of a cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerCookie {
+    /// The client knows none yet.
+    None,
+    /// One of the length that we make (RFC 9018 §4).
+    Known([u8; 16]),
+    /// One that cannot be ours.
+    Foreign,
 }
 
 /// A client subnet as a resolver sends it (RFC 7871 §6).
@@ -39,30 +84,64 @@ pub struct ClientSubnet {
 }
 
 impl Edns {
-    /// Reads the fixed fields and options of an OPT record; `None` when the options do not fit their lengths or one that
-    /// we use is malformed.
-    pub(super) fn read(class: u16, ttl: u32, mut options: &[u8]) -> Option<Self> {
+    /// Reads the fixed fields and options of an OPT record. With `false` the options do not fit their lengths or one that
+    /// we use is malformed; what was read comes all the same, because the FORMERR needs an OPT too (RFC 6891 §7).
+    pub(super) fn read(class: u16, ttl: u32, options: &[u8]) -> (Self, bool) {
         let [_, version, flags, _] = ttl.to_be_bytes();
         let mut edns = Self { udp_size: class.max(512), version, dnssec_ok: flags & 0x80 != 0, ..Self::default() };
+        let is_whole = options.is_empty() || edns.read_options(options).is_some();
+        (edns, is_whole)
+    }
+
+    fn read_options(&mut self, mut options: &[u8]) -> Option<()> {
         while !options.is_empty() {
             let (header, rest) = options.split_first_chunk::<4>()?;
             let [code, code_low, length, length_low] = *header;
             let (data, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([length, length_low])))?;
             options = rest;
-            match u16::from_be_bytes([code, code_low]) {
-                option::NSID => edns.wants_nsid = true,
-                // An unknown version may mean its options differently.
-                option::CLIENT_SUBNET if version == 0 => {
-                    if edns.client_subnet.is_some() {
-                        return None;
-                    }
-                    edns.client_subnet = Some(ClientSubnet::read(data)?);
-                }
-                // RFC 6891 §6.1.2: unknown options are ignored.
-                _ => {}
+            // An unknown version may mean its options differently.
+            if self.version == 0 {
+                self.read_option(u16::from_be_bytes([code, code_low]), data)?;
             }
         }
-        Some(edns)
+        Some(())
+    }
+
+    fn read_option(&mut self, code: u16, data: &[u8]) -> Option<()> {
+        match code {
+            // RFC 5001 §2.1: what a client may have put into it is ignored.
+            option::NSID => self.wants_nsid = true,
+            option::EXPIRE => self.wants_expire = true,
+            option::CLIENT_SUBNET => {
+                if self.client_subnet.is_some() {
+                    return None;
+                }
+                self.client_subnet = Some(ClientSubnet::read(data)?);
+            }
+            // RFC 7873 §5.2: of several the first counts.
+            option::COOKIE if self.cookie.is_none() => self.cookie = Some(Cookie::read(data)?),
+            option::TCP_KEEPALIVE => {
+                self.keepalive = if data.is_empty() { Keepalive::Wanted } else { Keepalive::WithTime };
+            }
+            // RFC 6891 §6.1.2: unknown options are ignored.
+            _ => return Some(()),
+        }
+        self.has_options = true;
+        Some(())
+    }
+}
+
+impl Cookie {
+    /// Reads the option's data. RFC 7873 §5.2.2: 8 octets, or 16 to 40; all else is a format error.
+    fn read(data: &[u8]) -> Option<Self> {
+        let (client, rest) = data.split_first_chunk::<8>()?;
+        let server = match (rest.len(), rest.first_chunk::<16>()) {
+            (0, _) => ServerCookie::None,
+            (16, Some(server)) => ServerCookie::Known(*server),
+            (8..=32, _) => ServerCookie::Foreign,
+            _ => return None,
+        };
+        Some(Self { client: *client, server })
     }
 }
 
@@ -99,9 +178,9 @@ impl ClientSubnet {
         8 + usize::from(self.prefix_length).div_ceil(8)
     }
 
-    /// Writes the option for a reply: as asked, with the scope that decided (RFC 7871 §7.2.1).
-    pub(super) fn write(&self, scope: u8, write: &mut impl FnMut(&[u8]) -> bool) -> bool {
-        let length = usize::from(self.prefix_length).div_ceil(8);
+    /// The option's data for a reply, as asked, with the scope that decided (RFC 7871 §7.2.1): its head, the address and
+    /// how many octets of it count.
+    pub(super) fn parts(&self, scope: u8) -> ([u8; 4], [u8; 16], usize) {
         let (family, octets) = match self.address {
             IpAddr::V4(v4) => {
                 let mut octets = [0; 16];
@@ -110,9 +189,7 @@ impl ClientSubnet {
             }
             IpAddr::V6(v6) => (2, v6.octets()),
         };
-        let [_, code] = option::CLIENT_SUBNET.to_be_bytes();
-        let size = u8::try_from(4 + length).unwrap_or(u8::MAX);
-        write(&[0, code, 0, size, 0, family, self.prefix_length, scope]) && write(octets.get(..length).unwrap_or(&[]))
+        ([0, family, self.prefix_length, scope], octets, usize::from(self.prefix_length).div_ceil(8))
     }
 }
 
@@ -152,9 +229,33 @@ mod tests {
     #[test]
     fn options_are_walked_by_length() {
         let read = |options: &[u8]| Edns::read(1232, 0x8000, options);
-        assert!(read(&[0, 3, 0, 0, 0xff, 0xfe, 0, 2, 1, 2]).is_some_and(|edns| edns.wants_nsid && edns.dnssec_ok));
-        assert_eq!(read(&[0, 3, 0]), None);
-        assert_eq!(read(&[0, 3, 0, 1]), None);
-        assert_eq!(read(&[0, 8, 0, 4, 0, 1, 0, 0, 0, 8, 0, 4, 0, 1, 0, 0]), None, "two client subnets");
+        let (edns, is_whole) = read(&[0, 3, 0, 0, 0xff, 0xfe, 0, 2, 1, 2]);
+        assert!(is_whole && edns.wants_nsid && edns.dnssec_ok);
+        let check = |options: &[u8], expected| assert_eq!(read(options).1, expected, "{options:?}");
+        check(&[], true);
+        check(&[0, 3, 0], false);
+        check(&[0, 3, 0, 1], false);
+        check(&[0, 3, 0, 1, 7, 0, 9, 0, 4, 0, 0, 0, 0, 0, 11, 0, 2, 0, 1], true);
+        // Two client subnets.
+        check(&[0, 8, 0, 4, 0, 1, 0, 0, 0, 8, 0, 4, 0, 1, 0, 0], false);
+        assert!(Edns::read(1232, 0x1_0000, &[0, 8, 0, 1, 9]).1, "another version may mean its options differently");
+    }
+
+    #[test]
+    fn rfc7873_5_2_2_lengths_of_cookies() {
+        for length in 0..=64_u8 {
+            let data = vec![7; usize::from(length)];
+            let server = Cookie::read(&data).map(|cookie| cookie.server);
+            let expected = match length {
+                8 => Some(ServerCookie::None),
+                24 => Some(ServerCookie::Known([7; 16])),
+                16..=40 => Some(ServerCookie::Foreign),
+                _ => None,
+            };
+            assert_eq!(server, expected, "{length}");
+        }
+        let twice: &[u8] = &[0, 10, 0, 8, 1, 1, 1, 1, 1, 1, 1, 1, 0, 10, 0, 1, 2];
+        let (edns, is_whole) = Edns::read(1232, 0, twice);
+        assert!(is_whole && edns.cookie.is_some_and(|cookie| cookie.client == [1; 8]), "the first counts");
     }
 }

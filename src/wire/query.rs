@@ -18,7 +18,8 @@ pub struct Query {
     pub recursion_desired: bool,
     /// The CD bit, copied to the reply (RFC 4035 §3.1.6).
     pub checking_disabled: bool,
-    /// Where the question ends; it starts behind the header. [`HEADER_LENGTH`] when there is none to echo.
+    /// Where the question ends; it starts behind the header. [`HEADER_LENGTH`] when there is none to echo: it could not
+    /// be read, or a cookie alone is asked for.
     pub question_end: usize,
     /// The type asked for.
     pub record_type: RecordType,
@@ -75,7 +76,9 @@ impl Query {
         if !matches!(query.opcode, Opcode::QUERY | Opcode::NOTIFY | Opcode::UPDATE) {
             return Err(Refusal::Reply(Rcode::NOTIMP, query));
         }
-        if u16::from_be_bytes([q0, q1]) != 1 || query.read_question(packet, key, seed).is_none() {
+        let questions = u16::from_be_bytes([q0, q1]);
+        let has_question = questions == 1 && query.read_question(packet, key, seed).is_some();
+        if !has_question && questions != 0 {
             return Err(Refusal::Reply(Rcode::FORMERR, query));
         }
         let before = u32::from(u16::from_be_bytes([a0, a1])) + u32::from(u16::from_be_bytes([n0, n1]));
@@ -83,7 +86,20 @@ impl Query {
         if before + additional > 0 && query.read_records(packet, before, additional).is_none() {
             return Err(Refusal::Reply(Rcode::FORMERR, query));
         }
+        if !has_question && !query.asks_for_cookie() {
+            return Err(Refusal::Reply(Rcode::FORMERR, query));
+        }
         Ok(query)
+    }
+
+    /// Whether it has a question; one that asks for a cookie alone has none.
+    pub const fn has_question(&self) -> bool {
+        self.question_end > HEADER_LENGTH
+    }
+
+    /// Whether it may do without a question: RFC 7873 §5.4 lets a client ask for a cookie alone.
+    fn asks_for_cookie(&self) -> bool {
+        self.opcode == Opcode::QUERY && self.edns.is_some_and(|edns| edns.cookie.is_some())
     }
 
     fn read_question(&mut self, packet: &[u8], key: &mut NameKey, seed: u64) -> Option<()> {
@@ -118,7 +134,11 @@ impl Query {
                         return None;
                     }
                     let class = u16::from_be_bytes([c0, c1]);
-                    self.edns = Some(Edns::read(class, u32::from_be_bytes([ttl0, ttl1, ttl2, ttl3]), rdata)?);
+                    let (edns, is_whole) = Edns::read(class, u32::from_be_bytes([ttl0, ttl1, ttl2, ttl3]), rdata);
+                    self.edns = Some(edns);
+                    if !is_whole {
+                        return None;
+                    }
                 }
                 RecordType::TSIG => {
                     // RFC 8945 §5.2: one TSIG at most, the last record of the message.
@@ -238,6 +258,31 @@ mod tests {
         assert_eq!(rcode(&packet([0, 0], [1, 1, 0, 0], OPT)), Rcode::FORMERR);
         assert_eq!(rcode(&packet([0, 0], [1, 0, 0, 1], &[&[1, b'a'], OPT].concat())), Rcode::FORMERR);
         assert_eq!(rcode(&packet([0, 0], [1, 0, 0, 1], &[&[0xc0, 12], &OPT[1..]].concat())), Rcode::FORMERR);
+    }
+
+    #[test]
+    fn rfc7873_5_4_a_cookie_can_be_asked_for_without_a_question() {
+        let no_question = |opcode: u8, options: &[u8]| {
+            let mut packet = vec![0, 1, opcode << 3, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+            packet.extend_from_slice(&OPT[..9]);
+            packet.extend_from_slice(&u16::try_from(options.len()).unwrap().to_be_bytes());
+            packet.extend_from_slice(options);
+            packet
+        };
+        let cookie: &[u8] = &[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
+        assert!(!parse(&no_question(0, cookie)).unwrap().has_question());
+        assert_eq!(rcode(&no_question(0, &[])), Rcode::FORMERR);
+        assert_eq!(rcode(&no_question(5, cookie)), Rcode::FORMERR);
+        assert_eq!(rcode(&no_question(0, &cookie[..11])), Rcode::FORMERR);
+    }
+
+    #[test]
+    fn rfc6891_7_a_malformed_option_leaves_an_opt_to_answer_with() {
+        let opt: &[u8] = &[0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 5, 0, 10, 0, 1, 7];
+        let Err(Refusal::Reply(Rcode::FORMERR, query)) = parse(&packet([0, 0], [1, 0, 0, 1], opt)) else {
+            panic!("it is not FORMERR")
+        };
+        assert!(query.edns.is_some_and(|edns| edns.dnssec_ok && edns.cookie.is_none()));
     }
 
     #[test]

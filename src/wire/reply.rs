@@ -1,8 +1,8 @@
 //! Writing a reply: header, question, records with compressed names, OPT; all or nothing within a limit of octets.
 
-use super::edns::ClientSubnet;
 use super::key::NameKey;
 use super::query::{HEADER_LENGTH, Query};
+use super::reply_options::ReplyOptions;
 use super::types::{Class, Rcode, RecordType};
 
 /// The UDP payload we offer and never exceed (DNS flag day 2020; RFC 9715 §3.2 allows no more than 1400).
@@ -81,6 +81,8 @@ pub struct Reply<'a> {
     at: usize,
     /// Octets that records may take; what OPT needs is kept free behind it.
     limit: usize,
+    /// Octets that the message may take, OPT included.
+    end: usize,
     counts: [u16; 3],
     suffixes: &'a mut Suffixes,
     question: &'a NameKey,
@@ -97,15 +99,14 @@ pub struct Ending<'a> {
     pub authoritative: bool,
     /// The TC bit.
     pub truncated: bool,
-    /// How many leading bits of the client subnet decided, answered as its scope.
-    pub scope: u8,
-    /// The server's identifier, when it was asked for and there is one.
-    pub nsid: Option<&'a [u8]>,
+    /// The options of OPT.
+    pub options: &'a ReplyOptions<'a>,
 }
 
 impl<'a> Reply<'a> {
     /// Starts a reply of at most `limit` octets to `query`, whose packet and name are given: the question is echoed
-    /// to the octet (so its case comes back), the header comes with [`finish`](Self::finish).
+    /// to the octet (so its case comes back), the header comes with [`finish`](Self::finish). Room is kept for OPT with
+    /// `option_octets` of options.
     pub fn start(
         out: &'a mut [u8],
         limit: usize,
@@ -113,16 +114,17 @@ impl<'a> Reply<'a> {
         query: &Query,
         question: &'a NameKey,
         suffixes: &'a mut Suffixes,
-        nsid_octets: usize,
+        option_octets: usize,
     ) -> Self {
         suffixes.count = 0;
         let end = query.question_end;
         if let (Some(to), Some(from)) = (out.get_mut(HEADER_LENGTH..end), packet.get(HEADER_LENGTH..end)) {
             to.copy_from_slice(from);
         }
-        let limit = limit.min(out.len()).saturating_sub(opt_octets(query, nsid_octets));
+        let limit = limit.min(out.len());
+        let opt = if query.edns.is_some() { 11 + option_octets } else { 0 };
         let class = if query.class == Class::CH { Class::CH } else { Class::IN };
-        Self { out, at: end, limit, counts: [0; 3], suffixes, question, class }
+        Self { out, at: end, limit: limit.saturating_sub(opt), end: limit, counts: [0; 3], suffixes, question, class }
     }
 
     /// Where the next octet goes.
@@ -288,9 +290,11 @@ impl<'a> Reply<'a> {
 
     /// Writes OPT, if the query had one, and the header; returns the octets of the message.
     pub fn finish(mut self, query: &Query, ending: &Ending<'_>) -> usize {
-        self.limit = self.out.len();
+        self.limit = self.end;
         let mut additional = self.count(Section::Additional);
-        if self.opt(query, ending).is_ok() && query.edns.is_some() {
+        if let Some(edns) = &query.edns
+            && self.opt(edns.dnssec_ok, ending).is_ok()
+        {
             additional += 1;
         }
         let [id0, id1] = query.id.to_be_bytes();
@@ -312,34 +316,34 @@ impl<'a> Reply<'a> {
         self.at
     }
 
-    fn opt(&mut self, query: &Query, ending: &Ending<'_>) -> Result<(), Full> {
-        let Some(edns) = query.edns else { return Ok(()) };
+    fn opt(&mut self, dnssec_ok: bool, ending: &Ending<'_>) -> Result<(), Full> {
         let [size, size_low] = UDP_PAYLOAD.to_be_bytes();
         let extended = u8::try_from(ending.rcode.0 >> 4 & 0xff).unwrap_or(0);
-        let dnssec_ok = if edns.dnssec_ok { 0x80 } else { 0 };
-        self.put(&[0, 0, 41, size, size_low, extended, 0, dnssec_ok, 0, 0, 0])?;
+        // RFC 6891 §6.1.4: of the flags only DO is known, and only that is sent back.
+        let flags = if dnssec_ok { 0x80 } else { 0 };
+        self.put(&[0, 0, 41, size, size_low, extended, 0, flags, 0, 0, 0])?;
+        if ending.options.is_empty() {
+            return Ok(());
+        }
         let start = self.at;
-        if let Some(nsid) = ending.nsid.filter(|_| edns.wants_nsid) {
-            let [length, length_low] = u16::try_from(nsid.len()).map_err(|_| Full)?.to_be_bytes();
-            self.put(&[0, 3, length, length_low])?;
-            self.put(nsid)?;
-        }
-        if let Some(subnet) = edns.client_subnet {
-            subnet.write(ending.scope, &mut |octets| self.put(octets).is_ok());
-        }
+        ending.options.write(&mut |option, data| {
+            let length = u16::try_from(data.iter().map(|part| part.len()).sum::<usize>()).map_err(|_| Full)?;
+            let before = self.at;
+            let [code, code_low] = option.to_be_bytes();
+            let [length, length_low] = length.to_be_bytes();
+            let head = [code, code_low, length, length_low];
+            let written = self.put(&head).and_then(|()| data.iter().try_for_each(|part| self.put(part)));
+            if written.is_err() {
+                self.at = before;
+            }
+            written
+        });
         let length = u16::try_from(self.at - start).map_err(|_| Full)?;
         if let Some(slot) = self.out.get_mut(start - 2..start) {
             slot.copy_from_slice(&length.to_be_bytes());
         }
         Ok(())
     }
-}
-
-/// Octets that OPT will take.
-fn opt_octets(query: &Query, nsid_octets: usize) -> usize {
-    let Some(edns) = query.edns else { return 0 };
-    let nsid = if edns.wants_nsid && nsid_octets > 0 { 4 + nsid_octets } else { 0 };
-    11 + nsid + edns.client_subnet.as_ref().map_or(0, ClientSubnet::octets)
 }
 
 const fn index(section: Section) -> usize {

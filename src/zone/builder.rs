@@ -56,6 +56,7 @@ impl ZoneBuilder {
             records: 0,
             cuts: 0,
             soa: Soa::default(),
+            expires: None,
         };
         let mut builder = Self::from(&zone);
         builder.key.fill(apex.as_wire(), seed);

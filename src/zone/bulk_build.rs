@@ -46,6 +46,7 @@ impl Bulk {
             records,
             cuts,
             soa: Soa::default(),
+            expires: None,
         };
         if zone.apex_rrset(RecordType::DNAME).is_some() {
             // It hides everything else.

@@ -24,6 +24,8 @@ pub struct Zone {
     /// Nodes with NS below the apex, or with DNAME: without them no look-up has to ask about ancestors.
     pub(super) cuts: usize,
     pub(super) soa: Soa,
+    /// When it must not be served any more, in seconds since 1970, where it comes from a primary.
+    pub(super) expires: Option<u64>,
 }
 
 /// What answers need of the SOA record.
@@ -78,6 +80,26 @@ impl Zone {
     /// What answers need of the SOA; zeros while there is none.
     pub const fn soa(&self) -> Soa {
         self.soa
+    }
+
+    /// When it must not be served any more, in seconds since 1970; none where this node is its primary.
+    pub const fn expires_at(&self) -> Option<u64> {
+        self.expires
+    }
+
+    /// The same version of the zone, to be served until `unix_seconds`. Shares all records.
+    pub fn expiring_at(&self, unix_seconds: u64) -> Self {
+        Self { expires: Some(unix_seconds), ..self.clone() }
+    }
+
+    /// For how many more seconds a secondary may serve it (RFC 7314 §3): the SOA's EXPIRE where this node is its
+    /// primary, what is left of it where it is not. None when it expired or there are no records.
+    pub fn expires_in(&self, unix_seconds: u64) -> Option<u32> {
+        let left = match self.expires {
+            None => self.soa.expire,
+            Some(at) => u32::try_from(at.checked_sub(unix_seconds)?).unwrap_or(u32::MAX),
+        };
+        (self.records > 0 && left > 0).then_some(left)
     }
 
     /// How many records it holds.
