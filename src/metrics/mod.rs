@@ -7,6 +7,7 @@
 //! - The number of series per metric is bounded.
 
 mod decisions;
+mod edns;
 mod family;
 mod labels;
 mod limit;
@@ -18,9 +19,9 @@ mod transfers;
 mod updates;
 
 pub use decisions::{DecisionCounters, DecisionLayout};
+pub use edns::Cookie;
 pub use labels::{
-    CloseReason, ConnectionState, Cookie, DropReason, Protocol, RateAction, Reload, ResponseKind, Signature, Site,
-    Source,
+    CloseReason, ConnectionState, DropReason, Protocol, RateAction, Reload, ResponseKind, Signature, Site, Source,
 };
 pub use limit::Limit;
 pub use queries::{Answered, QueryCounters};

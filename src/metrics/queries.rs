@@ -6,11 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Metric, MetricFamily};
 
+use super::edns::{Cookie, EXTENDED_ERRORS};
 use super::family::{COOKIES, DROPPED, ERRORS, LIMIT_HITS, QUERIES, RATE_LIMITED, REPLY_BYTES, TRUNCATED};
-use super::labels::{
-    Cookie, DropReason, EXTENDED_ERRORS, Protocol, RCODES, RateAction, ResponseKind, Source, TYPES, rcode_class,
-    type_class,
-};
+use super::labels::{DropReason, Protocol, RCODES, RateAction, ResponseKind, Source, TYPES, rcode_class, type_class};
 use super::limit::Limit;
 use crate::wire::{Rcode, RecordType};
 

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 pub(crate) mod load;
+pub(crate) mod message;
 pub(crate) mod peers;
 pub(crate) mod server;
 

@@ -78,6 +78,16 @@ pub(crate) fn start(command: &mut Command, port: u16, log: &Path, zone: &str) ->
     panic!("{command:?} does not answer for {zone}: {}", fs::read_to_string(log).unwrap_or_default());
 }
 
+/// Waits until a server that answers serves the zone.
+pub(crate) fn wait_for_zone(server: &Server, zone: &str, log: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let serves = |reply: Vec<u8>| reply[3] & 0xf == 0 && reply[7] > 0;
+    while !soa(server.address, zone).is_some_and(serves) {
+        let log = || fs::read_to_string(log).unwrap_or_default();
+        assert!(Instant::now() < deadline, "{} does not serve {zone}: {}", server.address, log());
+    }
+}
+
 /// The reply to a query for the zone's SOA, waited for a tenth of a second.
 pub(crate) fn soa(server: SocketAddr, zone: &str) -> Option<Vec<u8>> {
     let mut packet = vec![0, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
