@@ -40,6 +40,25 @@ pub enum Request {
     Status,
     /// The peers of the mesh.
     MeshStatus,
+    /// How the files of zones, or of one, stand to what is served.
+    ZoneStatus {
+        /// The zone; all when absent.
+        #[serde(default)]
+        zone: Option<String>,
+    },
+    /// What a zone's file and what is served differ in.
+    ZoneDiff {
+        /// The zone.
+        zone: String,
+    },
+    /// Writes the updates of a zone to its file.
+    ZoneFlush {
+        /// The zone.
+        zone: String,
+        /// Whether a file that is made of several files or generated lines may become one plain file.
+        #[serde(default)]
+        force: bool,
+    },
 }
 
 /// An object to enable or disable.

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use super::board::Board;
 use super::clock::Clock;
 use super::control::{Control, ControlError, Question};
+use super::ledger::Ledger;
 use super::memory::{self, Now};
 use super::mesh;
 use super::operations::Operations;
@@ -35,8 +36,6 @@ use crate::update;
 
 /// How many versions of secondary zones may wait.
 const VERSIONS_MAX: usize = 16;
-/// Octets that the updates of one zone may take in the journal.
-const JOURNAL_OCTETS_MAX: u64 = 256 << 20;
 /// How many writes to the state folder may wait.
 const SAVES_MAX: usize = 16;
 
@@ -71,12 +70,13 @@ impl Node {
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), "unknown"));
         let store = Store::open(&config.state).map_err(StartError::State)?;
         let remembered = remember(&store, Now { moment: clock.now(), unix_ms: clock.wall_millis() })?;
+        let ledger = open_journal(&config, clock, &metrics)?;
+        let settled = ledger.settle(&mut config);
+        ledger.commit(settled);
         let prepared = Prepared::new(&mut config).map_err(StartError::Other)?;
         let monitors = prepared.monitors.clone();
         let mut board = Board::new(prepared, &remembered, clock.now());
         let zone_store = ZoneStore::new(&config.state);
-        let journal = Journal::open(&config.state.join("updates.journal"), journal_options(config.seed));
-        let journal = journal.map_err(|error| StartError::Other(error.to_string()))?;
         restore_zones(&mut board, &zone_store, clock);
         let first = board.settle(clock.now()).ok_or_else(|| StartError::Other("no first snapshot".into()))?;
         let snapshot = Arc::new(ArcSwap::from_pointee(first.snapshot));
@@ -111,9 +111,9 @@ impl Node {
         };
         let (server, mut drain, generations) =
             (transfer::Server::new(context.clone(), versions, zone_store), tasks.drain(), published.subscribe());
+        server.remember(ledger.journal());
         let (new_versions, new_versions_in) = mpsc::channel(VERSIONS_MAX);
-        let gate = Arc::new(Mutex::new(()));
-        let parts = update::parts(context, journal, new_versions, Arc::clone(&gate));
+        let parts = update::parts(context, ledger.journal().clone(), new_versions);
         tasks.spawn("transfer", async move { server.run(transfers_in, generations, drain.requested()).await });
         let (mut drain, update::Parts { server, writer }) = (tasks.drain(), parts);
         tasks.spawn("update", async move { server.run(updates_in, drain.requested()).await });
@@ -124,11 +124,20 @@ impl Node {
         mesh::listen(config.mesh.as_ref(), clock, &peers, publisher.offered(), &mut tasks)
             .map_err(StartError::Other)?;
         tasks.spawn("publisher", publisher.run(facts_in, commands_in, versions_in, new_versions_in, tasks.drain()));
-        let reloader =
-            Reloader::new(path, &config, commands.clone(), dialled, Arc::clone(&metrics), clock, gate, hangups);
+        let reloader = Reloader::new(
+            path,
+            &config,
+            commands.clone(),
+            dialled,
+            Arc::clone(&ledger),
+            Arc::clone(&metrics),
+            clock,
+            hangups,
+        );
         tasks.spawn("reload", reloader.run(tasks.drain()));
 
-        let operations = Arc::new(Operations::new(commands, Arc::clone(&snapshot), first_round, peers, metrics, clock));
+        let operations =
+            Arc::new(Operations::new(commands, Arc::clone(&snapshot), first_round, peers, ledger, metrics, clock));
         let admin = config.admin.map(|address| {
             Admin::start(address, pages(&operations), admin::Limits::default(), Arc::clone(operations.metrics()))
         });
@@ -172,6 +181,15 @@ impl Node {
     }
 }
 
+/// Opens the journal of dynamic updates. One that cannot be read is an error: what it holds was acknowledged.
+fn open_journal(config: &Config, clock: Clock, metrics: &Arc<Metrics>) -> Result<Arc<Ledger>, StartError> {
+    let options = journal::Options { zone_octets_max: config.journal_zone_octets_max, seed: config.seed };
+    let journal = Journal::open(&config.state.join("updates.journal"), options);
+    let journal = journal.map_err(|error| StartError::Other(error.to_string()))?;
+    journal.count_in(metrics);
+    Ok(Ledger::new(journal, config.seed, clock, metrics))
+}
+
 /// Puts the kept versions of secondary zones to use, as far as they did not expire meanwhile.
 fn restore_zones(board: &mut Board, store: &ZoneStore, clock: Clock) {
     let (transfers, seed) = (Arc::clone(&board.prepared().answer.transfers), board.prepared().seed);
@@ -186,11 +204,6 @@ fn restore_zones(board: &mut Board, store: &ZoneStore, clock: Clock) {
             Err(error) => warn!(zone = %id, %error, "the kept version of a secondary zone cannot be used"),
         }
     }
-}
-
-/// What the journal of updates may take.
-fn journal_options(seed: u64) -> journal::Options {
-    journal::Options { zone_octets_max: JOURNAL_OCTETS_MAX, seed }
 }
 
 /// What the last run left behind. Overrides that cannot be read are an error: an operator's word is not forgotten in

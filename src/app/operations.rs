@@ -10,6 +10,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::clock::Clock;
 use super::control::{Change, Question, Request, Response};
+use super::flush::Force;
+use super::ledger::Ledger;
 use super::publisher::{Command, Guard, MonitorRound};
 use super::view::View;
 use super::{explain, names, tree};
@@ -31,6 +33,8 @@ pub struct Operations {
     /// Set once ready, and for good: a node that has served does not become a new one.
     ready: AtomicBool,
     peers: PeerStates,
+    /// The files of zones and the journal.
+    ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
@@ -41,12 +45,13 @@ impl Operations {
         snapshot: Arc<ArcSwap<Snapshot>>,
         monitors_done: watch::Receiver<bool>,
         peers: PeerStates,
+        ledger: Arc<Ledger>,
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
         let of_mesh = peers.clone();
         metrics.set_reader("mesh", Box::new(move |scrape| of_mesh.scrape(scrape, clock.now())));
-        Self { commands, snapshot, monitors_done, ready: AtomicBool::new(false), peers, metrics, clock }
+        Self { commands, snapshot, monitors_done, ready: AtomicBool::new(false), peers, ledger, metrics, clock }
     }
 
     /// Does what a control request asks.
@@ -58,6 +63,11 @@ impl Operations {
             Request::Status => self.status().await.map(Response::Data),
             Request::Explain(question) => self.explain(&question).map(Response::Data),
             Request::MeshStatus => Ok(Response::Data(self.mesh())),
+            Request::ZoneStatus { zone } => self.zone_status(zone.as_deref()).map(Response::Data),
+            Request::ZoneDiff { zone } => self.zone_diff(zone).await.map(Response::Data),
+            Request::ZoneFlush { zone, force } => {
+                self.zone_flush(zone, if force { Force::Yes } else { Force::No }).await.map(Response::Done)
+            }
         };
         outcome.unwrap_or_else(Response::Refused)
     }
@@ -65,7 +75,41 @@ impl Operations {
     /// The state of every object.
     pub async fn status(&self) -> Result<Value, String> {
         let view = self.view().await?;
-        Ok(tree::status(&view))
+        let mut status = tree::status(&view);
+        if let Some(status) = status.as_object_mut() {
+            status.insert("zone_file_conflicts".to_owned(), self.ledger.conflicts());
+        }
+        Ok(status)
+    }
+
+    /// How the files of zones, or of one, stand to what is served.
+    fn zone_status(&self, zone: Option<&str>) -> Result<Value, String> {
+        let zone = zone.map(|zone| self.ledger.find(zone)).transpose()?;
+        let snapshot = self.snapshot.load();
+        Ok(self.ledger.status(zone.as_ref(), |id| snapshot.zone(id).map(|zone| zone.soa().serial)))
+    }
+
+    /// What a zone's file and what is served differ in.
+    async fn zone_diff(&self, zone: String) -> Result<Value, String> {
+        let id = self.ledger.find(&zone)?;
+        let served = self.snapshot.load().zone(&id).cloned().ok_or_else(|| format!("the zone {id} is not served"))?;
+        let ledger = Arc::clone(&self.ledger);
+        let diff = move || ledger.diff(&id, &served);
+        tokio::task::spawn_blocking(diff).await.map_err(|error| error.to_string())?
+    }
+
+    /// Writes the updates of a zone to its file.
+    async fn zone_flush(&self, zone: String, force: Force) -> Result<Vec<String>, String> {
+        let id = self.ledger.find(&zone)?;
+        let ledger = Arc::clone(&self.ledger);
+        // Kept by the work itself, which goes on when the one who asked has left.
+        let turn = ledger.journal().turn().await;
+        let flush = move || {
+            let flushed = ledger.flush(&id, force);
+            drop(turn);
+            flushed
+        };
+        tokio::task::spawn_blocking(flush).await.map_err(|error| error.to_string())?
     }
 
     /// The decision for one question, with its reasons.

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 use super::background;
 use super::clock::Clock;
+use super::ledger::Ledger;
 use super::prepare::Prepared;
 use super::publisher::Command;
 use super::tasks::Drain;
@@ -73,11 +74,11 @@ pub(super) struct Reloader {
     watch: Option<Watch>,
     commands: mpsc::Sender<Command>,
     peers: watch::Sender<Vec<PeerAddress>>,
+    /// What the journal holds on top of the files.
+    ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
     clock: Clock,
     hangup: Signal,
-    /// Held from before zones are read until they are in use, so that no update is made to what they replace.
-    gate: Arc<Mutex<()>>,
 }
 
 impl Reloader {
@@ -88,14 +89,14 @@ impl Reloader {
         config: &Config,
         commands: mpsc::Sender<Command>,
         peers: watch::Sender<Vec<PeerAddress>>,
+        ledger: Arc<Ledger>,
         metrics: Arc<Metrics>,
         clock: Clock,
-        gate: Arc<Mutex<()>>,
         hangup: Signal,
     ) -> Self {
         let watch = config.watch.then(|| Watch::new(watched(path, config)));
         let (path, seed, fixed) = (path.to_owned(), config.seed, Fixed::of(config));
-        Self { path, seed, fixed, watch, commands, peers, metrics, clock, hangup, gate }
+        Self { path, seed, fixed, watch, commands, peers, ledger, metrics, clock, hangup }
     }
 
     /// Reloads until the drain begins.
@@ -117,13 +118,11 @@ impl Reloader {
 
     /// Loads and, when nothing is wrong, applies.
     async fn reload(&mut self, cause: &'static str) {
-        let gate = Arc::clone(&self.gate);
-        let _held = gate.lock().await;
         if let Some(watch) = &mut self.watch {
             watch.mark_loaded();
         }
         let outcome = match self.load().await {
-            Ok((config, prepared)) => self.apply(config, prepared).await,
+            Ok(config) => self.take_turn(config).await,
             Err(refusal) => Err(refusal),
         };
         let (reload, seconds) = (if outcome.is_ok() { Reload::Applied } else { Reload::Refused }, self.unix_seconds());
@@ -146,19 +145,36 @@ impl Reloader {
         }
     }
 
-    async fn load(&self) -> Result<(Config, Prepared), Refusal> {
+    async fn load(&self) -> Result<Config, Refusal> {
         let (path, seed) = (self.path.clone(), self.seed);
         let load = move || {
-            let (mut config, warnings) = config::load(&path, seed).map_err(Refusal::Load)?;
+            let (config, warnings) = config::load(&path, seed).map_err(Refusal::Load)?;
             for warning in &warnings.problems {
                 warn!(problem = %one_line(warning), "configuration");
             }
-            let prepared = Prepared::new(&mut config).map_err(Refusal::Other)?;
-            Ok((config, prepared))
+            Ok(config)
         };
         let other = |error: &dyn std::fmt::Display| Refusal::Other(format!("loading: {error}"));
         let loading = background::run("reload", load).map_err(|error| other(&error))?;
         loading.await.map_err(|error| other(&error))?
+    }
+
+    /// Puts the files that were loaded together with the updates of the journal, and both to use; no update is made
+    /// meanwhile.
+    async fn take_turn(&mut self, mut config: Config) -> Result<(), Refusal> {
+        let _turn = self.ledger.journal().turn().await;
+        let ledger = Arc::clone(&self.ledger);
+        let prepare = move || {
+            let settled = ledger.settle(&mut config);
+            let prepared = Prepared::new(&mut config).map_err(Refusal::Other)?;
+            Ok((config, prepared, settled))
+        };
+        let other = |error: &dyn std::fmt::Display| Refusal::Other(format!("merging zones: {error}"));
+        let preparing = background::run("reload", prepare).map_err(|error| other(&error))?;
+        let (config, prepared, settled) = preparing.await.map_err(|error| other(&error))??;
+        self.apply(config, prepared).await?;
+        let ledger = Arc::clone(&self.ledger);
+        tokio::task::spawn_blocking(move || ledger.commit(settled)).await.map_err(|error| other(&error))
     }
 
     async fn apply(&mut self, config: Config, prepared: Prepared) -> Result<(), Refusal> {

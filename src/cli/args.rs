@@ -48,6 +48,11 @@ pub(super) enum Command {
     /// Show the state of every object of the running node
     #[command(after_help = "Examples:\n  fairlead status\n  fairlead status --output json | jq .wide_ips")]
     Status(StatusArgs),
+    /// Show how zone files stand to what is served, and write dynamic updates back to them
+    #[command(
+        after_help = "Examples:\n  fairlead zone status\n  fairlead zone diff example.com\n  fairlead zone flush example.com"
+    )]
+    Zone(super::zone::ZoneArgs),
     /// Make the mesh's certificates, and show its peers
     #[command(after_help = "Example:\n  fairlead mesh init production && fairlead mesh issue ns1 --role dns")]
     Mesh(super::mesh::MeshArgs),

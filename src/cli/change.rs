@@ -25,7 +25,8 @@ fn change(object: ObjectArgs) -> (Change, std::path::PathBuf) {
     (change, object.control.control)
 }
 
-fn send(control: &Path, request: &Request) -> Result<(), String> {
+/// Sends an order and prints what the node says.
+pub(super) fn send(control: &Path, request: &Request) -> Result<(), String> {
     match block_on(control::ask(control, request))?.map_err(|error| error.to_string())? {
         Response::Done(lines) => {
             for line in lines {

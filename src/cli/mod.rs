@@ -15,6 +15,7 @@ mod mesh;
 mod output;
 mod serve;
 mod status;
+mod zone;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ pub fn main() -> ExitCode {
             Ok(())
         }
         Command::Mesh(args) => mesh::run(&args),
+        Command::Zone(args) => zone::run(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

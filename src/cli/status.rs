@@ -37,6 +37,12 @@ pub(super) fn text(status: &Value, colour: Colour) -> String {
         let reason = if reason.is_empty() { reason } else { format!(": {reason}") };
         out.push_str(&format!("override: {} {} {}{until}{reason}\n", field("kind"), field("name"), field("enabled")));
     }
+    for one in list(status, "zone_file_conflicts") {
+        let field = |name: &str| one.get(name).map(plain).unwrap_or_default();
+        let (zone, file, since) = (field("zone"), field("file"), field("since"));
+        let text = format!("the edited file {file} is not in use since {since}: `fairlead zone status {zone}`");
+        out.push_str(&format!("zone {zone}: {}\n", paint(Paint::Red, &text, colour)));
+    }
     out
 }
 

@@ -94,6 +94,18 @@ pub(crate) struct Node {
     pub(crate) denied_query: Option<DeniedQuery>,
     /// Limits on what clients and other servers may take.
     pub(crate) limits: Option<Limits>,
+    /// The journal of dynamic updates, `updates.journal` in the state folder.
+    pub(crate) journal: Option<Journal>,
+}
+
+/// The journal of dynamic updates.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Journal {
+    /// How much the changes of one zone may take, in octets. Over it the oldest changes are made one, which secondaries
+    /// that are far behind then get at once; when that does not help, updates of the zone are refused (SERVFAIL) until
+    /// `fairlead zone flush` writes them to the zone file. Default: 67108864 (64 MiB).
+    pub(crate) zone_octets_max: Option<u64>,
 }
 
 /// What a client gets that may not ask.
@@ -204,7 +216,7 @@ pub(crate) struct ZoneSettings {
 }
 
 /// The fields of an SOA record.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Soa {
     /// The primary name server (MNAME). Default: the first name server at the apex.

@@ -109,6 +109,14 @@ pub(crate) const MESH_PORT: u16 = 4353;
 /// The folder for what must survive a restart.
 pub(crate) const STATE_FOLDER: &str = "/var/lib/fairlead";
 
+/// Octets that the journal may take for the changes of one zone: some hundred thousand small updates.
+pub(crate) const JOURNAL_ZONE_OCTETS: Limit<u64> = Limit {
+    default: 64 << 20,
+    min: 1 << 16,
+    max: 4 << 30,
+    reason: "one update takes up to 64 KiB, and the changes are kept in memory too",
+};
+
 /// UDP worker threads per address; the default is one for each processor.
 pub(crate) const UDP_WORKERS: Limit<usize> =
     Limit { default: 1, min: 1, max: 1024, reason: "each is a thread with a socket of its own" };

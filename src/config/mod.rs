@@ -42,7 +42,9 @@ mod values;
 mod views;
 mod wide_ips;
 mod yaml;
+mod zone_files;
 mod zone_master;
+mod zone_write;
 mod zone_yaml;
 mod zones;
 
@@ -50,6 +52,7 @@ pub use issues::{LoadErrors, Problem, Warnings};
 pub use load::{load, load_agent};
 pub use schema::{schema, schema_agent};
 pub use views::View;
+pub use zone_files::{Format, SoaPlace, ZoneFile};
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -61,6 +64,7 @@ pub use crate::answer::{Chaos, SyntheticZone, Unmatched};
 use crate::monitor::Monitor;
 use crate::wideip::{Ageing, Model, VirtualServerId};
 use crate::wire::Keys;
+use crate::zone::{Zone, ZoneId};
 use crate::{listener, mesh};
 
 /// A DNS node's configuration with every reference resolved and every range checked.
@@ -82,6 +86,10 @@ pub struct Config {
     pub unmatched: Unmatched,
     /// The views in their order, each with its zones; `default` alone where none is configured.
     pub views: Vec<View>,
+    /// The files that the zones come from.
+    pub zone_files: Vec<ZoneFile>,
+    /// Octets that the journal may take for the changes of one zone.
+    pub journal_zone_octets_max: u64,
     /// The apex records made for wide IPs that stand in no zone.
     pub synthetic_zone: SyntheticZone,
     /// The answers in class CHAOS.
@@ -112,6 +120,16 @@ pub struct Config {
     pub seed: u64,
     /// Every file that was read, for watching.
     pub files: Vec<PathBuf>,
+}
+
+impl Config {
+    /// The zones that come from files, with their identities.
+    pub fn zones_mut(&mut self) -> impl Iterator<Item = (ZoneId, &mut Arc<Zone>)> {
+        self.views.iter_mut().flat_map(|view| {
+            let name = &view.name;
+            view.zones.iter_mut().map(|zone| (ZoneId::new(name.clone(), zone.apex().clone()), zone))
+        })
+    }
 }
 
 /// MaxMind databases as bytes.

@@ -23,7 +23,7 @@ use super::topology;
 use super::values::Written;
 use super::{
     Chaos, Config, GeoDatabases, LISTEN_DEFAULT, SyntheticZone, Unmatched, answers, edns, keys, transfers, views,
-    wide_ips, zones,
+    wide_ips, zone_files, zones,
 };
 
 /// Checks everything below `root`; what is wrong goes to the reader's issues, and a value is made all the same.
@@ -64,6 +64,12 @@ pub(crate) fn resolve(written: &file::Node, root: &Place<'_>, reader: &Reader<'_
             Some(file::Unmatched::Drop) => Unmatched::Drop,
             Some(file::Unmatched::NxDomain) | None => Unmatched::NxDomain,
         },
+        zone_files: zone_files::list(&views, reader),
+        journal_zone_octets_max: limits::JOURNAL_ZONE_OCTETS.take(
+            written.journal.as_ref().and_then(|journal| journal.zone_octets_max),
+            &root.field("journal").field("zone_octets_max"),
+            issues,
+        ),
         synthetic_zone: synthetic_zone(written, root, issues),
         chaos: written
             .chaos

@@ -27,6 +27,11 @@ impl<'a> Reader<'a> {
         Self { issues, sources, folder: folder.to_owned(), opened: RefCell::default() }
     }
 
+    /// A reader of files that belong to the configuration in `folder`.
+    pub(crate) fn in_folder(folder: &Path, issues: &'a Issues, sources: &'a Sources) -> Self {
+        Self { issues, sources, folder: folder.to_owned(), opened: RefCell::default() }
+    }
+
     /// The configuration's folder, or the folder of its file.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder

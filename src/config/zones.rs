@@ -15,6 +15,7 @@ use super::node::Place;
 use super::resolve::{mailbox, value};
 use super::sources::{Reader, is_yaml, show_io, utf8};
 use super::views::{View, WrittenView};
+use super::zone_files::{Format, SoaPlace};
 use super::zone_master::Master;
 use super::{yaml, zone_yaml};
 
@@ -74,26 +75,29 @@ fn load(written: &file::Zone, place: &Place<'_>, reader: &Reader<'_>, seed: u64)
     let bytes = bytes.map_err(|error| {
         reader.issues.error(&file, format!("cannot read {}: {}", path.display(), show_io(&error)));
     });
-    let loader = Loader { written, place, path: &path, reader, seed };
-    if is_yaml(&path) { loader.yaml(bytes.ok()?) } else { loader.master(&bytes.ok()?) }
+    let loader = Loader { apex: &written.name.0, soa: written.soa.as_ref(), place, path: &path, reader, seed };
+    loader.read(bytes.ok()?).map(|(zone, _)| zone)
 }
 
 /// One zone while it is read.
-struct Loader<'l> {
-    written: &'l file::Zone,
+pub(crate) struct Loader<'l> {
+    pub(crate) apex: &'l Name,
+    /// What the configuration says of its SOA.
+    pub(crate) soa: Option<&'l Soa>,
     /// The zone's entry in the configuration.
-    place: &'l Place<'l>,
-    path: &'l Path,
-    reader: &'l Reader<'l>,
-    seed: u64,
+    pub(crate) place: &'l Place<'l>,
+    pub(crate) path: &'l Path,
+    pub(crate) reader: &'l Reader<'l>,
+    pub(crate) seed: u64,
 }
 
 impl Loader<'_> {
-    fn apex(&self) -> &Name {
-        &self.written.name.0
+    /// Makes the zone of the file's content, and says how that is written.
+    pub(crate) fn read(&self, bytes: Vec<u8>) -> Option<(Zone, Format)> {
+        if is_yaml(self.path) { self.yaml(bytes) } else { self.master(&bytes) }
     }
 
-    fn yaml(&self, bytes: Vec<u8>) -> Option<Zone> {
+    fn yaml(&self, bytes: Vec<u8>) -> Option<(Zone, Format)> {
         let issues = self.reader.issues;
         let text: Rc<str> = match utf8(bytes) {
             Ok(text) => text.into(),
@@ -106,12 +110,21 @@ impl Loader<'_> {
         let tree = yaml::parse(file, &text, issues)?;
         let root = Place::root(&tree);
         let errors_before = issues.error_count();
-        let mut builder = ZoneBuilder::new(self.apex(), self.seed);
-        let read = zone_yaml::read(&root, self.apex(), &mut builder, issues);
+        let mut builder = ZoneBuilder::new(self.apex, self.seed);
+        let read = zone_yaml::read(&root, self.apex, &mut builder, issues);
         let settings = root.field(zone_yaml::SETTINGS).field("soa");
-        let (soa, place) = match (&read.soa, &self.written.soa) {
+        let has_serial = |soa: &Soa| soa.serial.is_some();
+        let format = Format::Yaml {
+            soa: match (&read.soa, self.soa) {
+                (Some(soa), _) => SoaPlace::Settings { has_serial: has_serial(soa) },
+                (None, Some(soa)) => SoaPlace::Configuration { has_serial: has_serial(soa) },
+                (None, None) => SoaPlace::Records,
+            },
+            default_ttl: root.field(zone_yaml::SETTINGS).has("default_ttl").then_some(read.default_ttl),
+        };
+        let (soa, place) = match (&read.soa, self.soa) {
             (Some(soa), None) => (Some(soa), settings),
-            (None, soa) => (soa.as_ref(), self.place.field("soa")),
+            (None, soa) => (soa, self.place.field("soa")),
             (Some(soa), Some(_)) => {
                 issues.error_at_key(&self.place.field("soa"), "the zone file has an SOA too: write it in one place");
                 (Some(soa), settings)
@@ -120,21 +133,27 @@ impl Loader<'_> {
         self.add_soa(soa, &place, read.default_ttl, &mut builder);
         let zone = builder.finish();
         for problem in self.check(&zone, errors_before) {
-            let place = zone_yaml::locate(&root, self.apex(), &problem.name, problem.record_type);
+            let place = zone_yaml::locate(&root, self.apex, &problem.name, problem.record_type);
             match problem.severity {
                 Severity::Error => issues.error_at_key(&place, problem.reason),
                 Severity::Warning => issues.warn(&place, problem.reason),
             }
         }
-        Some(zone)
+        Some((zone, format))
     }
 
-    fn master(&self, text: &[u8]) -> Option<Zone> {
-        if self.written.soa.is_some() {
+    fn master(&self, text: &[u8]) -> Option<(Zone, Format)> {
+        if self.soa.is_some() {
             let message = "a master file has its SOA among its records; only one in YAML may go without";
             self.reader.issues.error_at_key(&self.place.field("soa"), message);
         }
-        Master::new(self.path, self.apex(), self.reader).load(text, self.seed)
+        let zone = Master::new(self.path, self.apex, self.reader).load(text, self.seed)?;
+        let is_directive = |line: &[u8]| {
+            let word = line.split(|octet| octet.is_ascii_whitespace()).next().unwrap_or_default();
+            word.eq_ignore_ascii_case(b"$INCLUDE") || word.eq_ignore_ascii_case(b"$GENERATE")
+        };
+        let has_directives = text.split(|octet| *octet == b'\n').any(is_directive);
+        Some((zone, Format::Master { has_directives }))
     }
 
     /// What breaks the rules of zones. Of a zone that lacks records because these are wrong, only what does not follow
@@ -155,22 +174,22 @@ impl Loader<'_> {
     fn add_soa(&self, written: Option<&Soa>, place: &Place<'_>, default_ttl: u32, builder: &mut ZoneBuilder) {
         let Some(soa) = written else { return };
         let issues = self.reader.issues;
-        if builder.rrset(self.apex(), RecordType::SOA).is_some() {
+        if builder.rrset(self.apex, RecordType::SOA).is_some() {
             return issues.error_at_key(place, "the zone has an SOA among its records too: write it in one place");
         }
         let field =
             |limit: limits::Limit<u32>, written: Option<super::values::Written<super::values::Seconds>>, key| {
                 limit.take(value(written).map(|seconds| seconds.0), &place.field(key), issues)
             };
-        let name_server = builder.rrset(self.apex(), RecordType::NS);
+        let name_server = builder.rrset(self.apex, RecordType::NS);
         let name_server = name_server.and_then(|rrset| Name::from_wire(rrset.first()).ok());
         let mname = soa.mname.as_ref().map(|name| name.0.clone()).or(name_server);
         let rname = match soa.rname.as_deref().map(mailbox) {
             Some(Ok(name)) => Some(name),
             Some(Err(why)) => return issues.error(&place.field("rname"), why),
-            None => self.apex().child(b"hostmaster").ok(),
+            None => self.apex.child(b"hostmaster").ok(),
         };
-        let apex = self.apex().clone();
+        let apex = self.apex.clone();
         let mut rdata = mname.unwrap_or_else(|| apex.clone()).as_wire().to_vec();
         rdata.extend_from_slice(rname.unwrap_or_else(|| apex.clone()).as_wire());
         // A serial that grows with each change of the file, so that secondaries see it without anybody counting.

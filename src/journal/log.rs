@@ -11,6 +11,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ring::digest::{Context, SHA256, digest};
 
@@ -20,6 +21,9 @@ use super::frame::{self, Item};
 const MAGIC: &[u8] = b"fairlead journal 1\n";
 /// Octets of a frame before its payload.
 const FRAME_HEADER_OCTETS: usize = 8 + 8 + 8 + 32;
+/// How often, and how far apart, the lock is tried before the journal is taken for one in use.
+const LOCK_TRIES: u32 = 20;
+const LOCK_WAIT: Duration = Duration::from_millis(25);
 /// Stops a symbolic link put in the place of our file from being followed (`O_NOFOLLOW` on Linux).
 const NO_FOLLOW: i32 = nix::libc::O_NOFOLLOW;
 
@@ -241,11 +245,15 @@ fn lock(path: &Path) -> Result<Option<File>, JournalError> {
     let mut options = OpenOptions::new();
     let opened = options.write(true).create(true).truncate(false).mode(0o600).custom_flags(NO_FOLLOW).open(&beside);
     let Ok(file) = opened else { return Ok(None) };
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(fs::TryLockError::WouldBlock) => Err(JournalError::InUse(path.to_owned())),
-        Err(fs::TryLockError::Error(error)) => Err(JournalError::Open { path: beside, error }),
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            // A process that was just killed may not be gone yet, or be held by a child that has not begun.
+            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(LOCK_WAIT),
+            Err(fs::TryLockError::Error(error)) => return Err(JournalError::Open { path: beside, error }),
+        }
     }
+    Err(JournalError::InUse(path.to_owned()))
 }
 
 fn octets(length: usize) -> u64 {

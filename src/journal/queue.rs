@@ -5,12 +5,15 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio::time::Instant;
 
 use super::error::JournalError;
 use super::frame::{self, Item};
 use super::kept::{Kept, KeptChange};
 use super::log::{self, Log};
+use crate::metrics::{Limit, Metrics};
 use crate::zone::{Change, Zone, ZoneId};
 
 /// The file may be this much longer than what it has to hold, and twice that, before it is written anew.
@@ -49,6 +52,8 @@ struct Inner {
     log: Mutex<Log>,
     /// What is durable. Locked briefly, and never while the disk is waited for.
     zones: Mutex<BTreeMap<ZoneId, Kept>>,
+    /// Where commits are counted, once that is known.
+    metrics: OnceLock<Arc<Metrics>>,
     /// Held by whoever changes what is served.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -87,6 +92,7 @@ impl Journal {
             waiting: Mutex::default(),
             log: Mutex::new(log),
             zones: Mutex::new(zones),
+            metrics: OnceLock::new(),
             turn: Arc::default(),
         };
         let journal = Self(Arc::new(inner));
@@ -103,6 +109,11 @@ impl Journal {
             }
         }
         Ok(journal)
+    }
+
+    /// Counts commits there from now on; the first call counts.
+    pub fn count_in(&self, metrics: &Arc<Metrics>) {
+        let _ = self.0.metrics.set(Arc::clone(metrics)); // one process has one
     }
 
     /// Keeps changes; returns once they are durable. Blocks: not for an asynchronous task.
@@ -196,7 +207,13 @@ impl Inner {
                 Err(error) => *lock(&ticket.0) = Some(Err(error)),
             }
         }
+        let started = Instant::now();
         let written = if staged.payload.is_empty() { Ok(()) } else { self.write(log, &staged.payload) };
+        match (self.metrics.get(), &written) {
+            (Some(metrics), Ok(())) if !staged.payload.is_empty() => metrics.journal_committed(started.elapsed()),
+            (Some(metrics), Err(_)) => metrics.journal_failed(),
+            _ => {}
+        }
         if written.is_ok() {
             self.take_over(staged.zones);
             self.shorten(log);
@@ -285,6 +302,9 @@ impl Inner {
         let octets_max = self.options.zone_octets_max;
         kept.limit(octets_max);
         if kept.octets() > octets_max {
+            if let Some(metrics) = self.metrics.get() {
+                metrics.limit_hit(Limit::JournalZone);
+            }
             return Err(JournalError::Full { zone: zone.clone(), octets_max });
         }
         Ok(kept)

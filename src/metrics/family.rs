@@ -74,6 +74,25 @@ pub(super) const SECONDARY_SERIAL: Family = gauge(
     &["zone", "secondary"],
     "The serial of a zone that a secondary was last seen with.",
 );
+pub(super) const JOURNAL_CHANGES: Family =
+    gauge("fairlead_journal_changes", &["zone"], "Changes of a zone that are in the journal and not in its file.");
+pub(super) const JOURNAL_BYTES: Family =
+    gauge("fairlead_journal_bytes", &["zone"], "Octets that the changes of a zone take in the journal.");
+pub(super) const JOURNAL_AGE: Family = gauge(
+    "fairlead_journal_oldest_change_age_seconds",
+    &["zone"],
+    "The age of the oldest change of a zone that is not in its file.",
+);
+pub(super) const ZONE_CONFLICTS: Family = gauge(
+    "fairlead_zone_file_conflicts",
+    &["zone"],
+    "RRsets where an edited zone file meets dynamic updates: above 0, the file is not in use.",
+);
+pub(super) const JOURNAL_COMMITS: Family =
+    counter("fairlead_journal_commits_total", &["result"], "Commits of the journal, and whether they became durable.");
+/// The name and help of the histogram of commits.
+pub(super) const JOURNAL_COMMIT_SECONDS: (&str, &str) =
+    ("fairlead_journal_commit_seconds", "How long it took until a commit of the journal was durable.");
 pub(super) const DECISIONS: Family = counter(
     "fairlead_decisions_total",
     &["wide_ip", "pool", "outcome"],

@@ -53,6 +53,8 @@ pub enum Limit {
     ZoneRecords,
     /// Octets of one zone.
     ZoneOctets,
+    /// Octets that the journal may take for the changes of one zone.
+    JournalZone,
     /// Facts that wait for the publisher.
     Facts,
     /// Probes under way at once.
@@ -73,7 +75,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every value, in the order of the counters.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::TcpConnections,
         Self::TcpConnectionsPerClient,
         Self::TcpConnectionsPerNetwork,
@@ -99,6 +101,7 @@ impl Limit {
         Self::HistoryRecords,
         Self::ZoneRecords,
         Self::ZoneOctets,
+        Self::JournalZone,
         Self::Facts,
         Self::Probes,
         Self::MeshFrame,
@@ -137,6 +140,7 @@ impl Limit {
             Self::HistoryRecords => "history_records",
             Self::ZoneRecords => "zone_records",
             Self::ZoneOctets => "zone_octets",
+            Self::JournalZone => "journal_zone",
             Self::Facts => "facts",
             Self::Probes => "probes",
             Self::MeshFrame => "mesh_frame",

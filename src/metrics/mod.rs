@@ -9,6 +9,7 @@
 mod decisions;
 mod edns;
 mod family;
+mod journal;
 mod labels;
 mod limit;
 mod queries;

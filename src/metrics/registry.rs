@@ -8,6 +8,7 @@ use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, 
 
 use super::decisions::{DecisionCollector, DecisionCounters};
 use super::family::{self, Family};
+use super::journal::JournalCounters;
 use super::labels::{CloseReason, ConnectionState, Protocol, Reload, Signature, Site};
 use super::limit::Limit;
 use super::queries::{QueryCollector, QueryCounters};
@@ -28,6 +29,7 @@ pub struct Metrics {
     signed_queries: IntCounterVec,
     view_queries: IntCounterVec,
     transfers: TransferCounters,
+    journal: JournalCounters,
     tcp_connections: IntGaugeVec,
     tcp_closed: IntCounterVec,
     reloads: IntCounterVec,
@@ -53,6 +55,7 @@ impl Metrics {
             view_queries: counters(&registry, &family::VIEW_QUERIES, &[]),
             signed_queries: counters(&registry, &family::SIGNED_QUERIES, &Signature::ALL.map(Signature::as_str)),
             transfers: TransferCounters::new(&registry),
+            journal: JournalCounters::new(&registry),
             tcp_connections: gauges(
                 &registry,
                 &family::TCP_CONNECTIONS,
@@ -112,6 +115,11 @@ impl Metrics {
     /// What is counted of transfers.
     pub(super) const fn transfers(&self) -> &TransferCounters {
         &self.transfers
+    }
+
+    /// What is counted of the journal.
+    pub(super) const fn journal(&self) -> &JournalCounters {
+        &self.journal
     }
 
     /// The number of TCP connections in a state, for the listener to move.

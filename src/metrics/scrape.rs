@@ -180,6 +180,18 @@ impl Scrape {
         self.push(&family::ZONE_RECORDS, &[zone], records as f64);
     }
 
+    /// What the journal holds of a zone: changes, the octets they take, and the age of the oldest in seconds.
+    pub fn journal(&mut self, zone: &str, changes: usize, octets: u64, age_seconds: u64) {
+        self.push(&family::JOURNAL_CHANGES, &[zone], changes as f64);
+        self.push(&family::JOURNAL_BYTES, &[zone], octets as f64);
+        self.push(&family::JOURNAL_AGE, &[zone], age_seconds as f64);
+    }
+
+    /// In how many RRsets an edited zone file meets updates, so that it is not in use.
+    pub fn zone_conflicts(&mut self, zone: &str, conflicts: usize) {
+        self.push(&family::ZONE_CONFLICTS, &[zone], conflicts as f64);
+    }
+
     /// A counter of the kernel for `ipv4` or `ipv6`.
     pub fn kernel_udp(&mut self, ip_family: &str, counter: KernelUdp, value: u64) {
         self.push(&family::KERNEL_UDP, &[ip_family, counter.as_str()], value as f64);
@@ -210,7 +222,11 @@ impl Scrape {
     }
 
     /// The metrics a scrape can hold, for their descriptions.
-    pub(super) const FAMILIES: [&'static Family; 27] = [
+    pub(super) const FAMILIES: [&'static Family; 31] = [
+        &family::JOURNAL_CHANGES,
+        &family::JOURNAL_BYTES,
+        &family::JOURNAL_AGE,
+        &family::ZONE_CONFLICTS,
         &family::SOURCE_UP,
         &family::SOURCE_AGE,
         &family::SOURCE_VIRTUAL_SERVERS,

@@ -35,6 +35,15 @@ impl Histories {
         *self.lock() = served;
     }
 
+    /// Takes the changes over that led to `zone` before a restart, each starting where the one before ends.
+    pub(super) fn restore(&self, id: ZoneId, zone: &Arc<Zone>, changes: impl IntoIterator<Item = Arc<Change>>) {
+        let mut history = History { zone: Arc::clone(zone), changes: changes.into_iter().collect() };
+        if history.changes.back().is_some_and(|last| last.to == zone.soa().serial) {
+            history.limit();
+            self.lock().insert(id, history);
+        }
+    }
+
     /// The changes that lead from version `serial` to exactly `zone`; none when they are not all known.
     pub(super) fn since(&self, id: &ZoneId, zone: &Zone, serial: u32) -> Option<Vec<Arc<Change>>> {
         let histories = self.lock();
@@ -66,11 +75,17 @@ impl History {
             None => history.changes.clear(),
         }
         history.zone = zone;
-        let records = |changes: &VecDeque<Arc<Change>>| changes.iter().map(|one| one.difference.len()).sum::<usize>();
-        while history.changes.len() > CHANGES_MAX || records(&history.changes) > RECORDS_MAX {
-            history.changes.pop_front();
-        }
+        history.limit();
         history
+    }
+
+    /// Lets go of the oldest changes while there are too many, or too many records in them.
+    fn limit(&mut self) {
+        let mut records = self.changes.iter().map(|one| one.difference.len()).sum::<usize>();
+        while self.changes.len() > CHANGES_MAX || records > RECORDS_MAX {
+            let Some(oldest) = self.changes.pop_front() else { return };
+            records -= oldest.difference.len();
+        }
     }
 }
 
@@ -114,6 +129,17 @@ mod tests {
     #[test]
     fn a_serial_that_goes_back_ends_what_is_known() {
         assert_eq!(after(&[1, 2, 1]).changes.len(), 0);
+    }
+
+    #[test]
+    fn changes_from_before_a_restart_are_known() {
+        let id = ZoneId::from("example.".parse::<Name>().unwrap());
+        let steps = [1, 2, 3].map(|from| Arc::new(Change::between(&zone(from), &zone(from + 1)).unwrap()));
+        let histories = Histories::default();
+        histories.restore(id.clone(), &zone(9), steps.clone());
+        assert!(histories.lock().is_empty(), "they lead to another version");
+        histories.restore(id.clone(), &zone(4), steps);
+        assert_eq!(histories.since(&id, &zone(4), 2).unwrap().len(), 2);
     }
 
     #[test]

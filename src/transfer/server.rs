@@ -18,6 +18,7 @@ use super::secondary::{NewZone, Secondary};
 use super::steered;
 use super::store::ZoneStore;
 use crate::answer::{Primary, Snapshot, TransferWideIps, ZoneTransfer};
+use crate::journal::Journal;
 use crate::listener::{HandedOff, Replies};
 use crate::metrics::{Limit, NotifyResult, Site, TransferKind, TransferResult};
 use crate::wideip::Tables;
@@ -64,6 +65,17 @@ impl Server {
         let notifier = Notifier::new(context.clone());
         let quota = Arc::new(Semaphore::new(TRANSFERS_MAX));
         Self { context, histories, notifier, quota, versions, store, secondaries: HashMap::new(), followed: None }
+    }
+
+    /// Takes over from the journal what changed before a restart, so that secondaries that had the version before it get
+    /// changes still.
+    pub fn remember(&self, journal: &Journal) {
+        let snapshot = self.context.snapshot.load_full();
+        for (id, zone) in snapshot.zones() {
+            if let Some(kept) = journal.kept(&id) {
+                self.histories.restore(id, zone, kept.changes.iter().map(|kept| Arc::clone(&kept.change)));
+            }
+        }
     }
 
     /// Serves `requests` and follows `published`, the generations of snapshots, until `drain` is ready.

@@ -63,15 +63,22 @@ impl ZoneStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(fail(&path, error.to_string())),
         };
-        let kept = fs::read(&timers).map_err(|error| fail(&timers, error.to_string()))?;
-        let kept: Timers = serde_json::from_slice(&kept).map_err(|error| fail(&timers, error.to_string()))?;
+        let refreshed = match fs::read(&timers) {
+            Ok(kept) => {
+                serde_json::from_slice::<Timers>(&kept).map(|timers| timers.refreshed).map_err(io::Error::other)
+            }
+            // A crash before the timers of the first version were written: it had just come.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => written_at(&path),
+            Err(error) => Err(error),
+        };
+        let refreshed = refreshed.map_err(|error| fail(&timers, error.to_string()))?;
         let file = path.display().to_string();
         let settings = master::Settings { file: &file, origin: &id.apex, default_ttl: None };
         let loaded = zone::load(&text, &settings, seed, &mut master::no_include);
         let loaded = loaded.map_err(|faults| faults.first().map_or_else(String::new, |fault| fault.message.clone()));
         let zone = loaded.map_err(|error| fail(&path, error))?.zone;
         // A crash between the two writes leaves the new zone with the timers of the old: it was current then too.
-        Ok(Some(Stored { zone, refreshed: kept.refreshed }))
+        Ok(Some(Stored { zone, refreshed }))
     }
 
     /// Keeps a new version of the view's zone.
@@ -134,6 +141,12 @@ fn file_name(name: &str) -> String {
     file
 }
 
+/// When a file was written, in seconds since 1970.
+fn written_at(path: &Path) -> io::Result<u64> {
+    let modified = fs::metadata(path)?.modified()?;
+    Ok(modified.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +180,17 @@ mod tests {
         }
         let outside = fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(outside, 1, "all stays in its folder");
+    }
+
+    #[test]
+    fn a_first_version_without_its_timers_is_as_old_as_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ZoneStore::new(folder.path());
+        let zone = zone("example.");
+        let id = ZoneId::from(zone.apex().clone());
+        store.save(&id.view, &zone, 7).unwrap();
+        fs::remove_file(folder.path().join("zones/zone.example.json")).unwrap();
+        assert!(store.load(&id, 1).unwrap().unwrap().refreshed > 1_700_000_000);
     }
 
     #[test]

@@ -23,7 +23,7 @@ mod writer;
 
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 
 pub use server::{Server, WAITING_MAX};
 pub use writer::{NewVersion, Writer};
@@ -39,10 +39,10 @@ pub struct Parts {
     pub writer: Writer,
 }
 
-/// Makes both sides. New versions go to `versions`; `gate` is held while zones change.
-pub fn parts(context: Context, journal: Journal, versions: mpsc::Sender<NewVersion>, gate: Arc<Mutex<()>>) -> Parts {
+/// Makes both sides. New versions go to `versions`.
+pub fn parts(context: Context, journal: Journal, versions: mpsc::Sender<NewVersion>) -> Parts {
     let (send, jobs) = mpsc::channel(WAITING_MAX);
     let server = Server::new(context.clone(), send);
-    let writer = Writer { context, jobs, journal, versions, gate, replays: Arc::default() };
+    let writer = Writer { context, jobs, journal, versions, replays: Arc::default() };
     Parts { server, writer }
 }

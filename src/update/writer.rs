@@ -6,7 +6,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Mutex as Gate, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info};
 
 use super::evaluate::{Terms, WideIpOf, evaluate};
@@ -41,8 +41,6 @@ pub struct Writer {
     pub(super) journal: Journal,
     /// Where new versions go to be served.
     pub(super) versions: mpsc::Sender<NewVersion>,
-    /// Held while zones change: a reload that reads zones waits for it, and the other way round.
-    pub(super) gate: Arc<Gate<()>>,
     pub(super) replays: Arc<Mutex<Replays>>,
 }
 
@@ -78,8 +76,7 @@ impl Writer {
                     return Err("nobody is left to receive updates".into());
                 },
             }
-            let gate = Arc::clone(&self.gate);
-            let _held = gate.lock().await;
+            let _turn = self.journal.turn().await;
             self.carry_out(jobs).await?;
         }
     }

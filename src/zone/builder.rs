@@ -99,6 +99,22 @@ impl ZoneBuilder {
         Ok(())
     }
 
+    /// Lets go of every name that exists without records because it was held.
+    pub fn release(&mut self) {
+        self.close();
+        let mut held = Vec::new();
+        for node in self.zone.shards.iter().flat_map(|shard| shard.nodes()) {
+            if node.flags().contains(Flags::HELD) {
+                held.extend(Name::from_wire(&[node.name(), self.zone.apex.as_wire()].concat()));
+            }
+        }
+        for owner in held {
+            if self.open(&owner).is_ok() {
+                self.node.flags = self.node.flags.without(Flags::HELD);
+            }
+        }
+    }
+
     /// Puts an RRset in the place of the one of that owner and type; no records removes it.
     ///
     /// # Errors
@@ -401,6 +417,10 @@ mod tests {
         assert!(!zone.contains(&key("b.c.example.")));
         assert!(zone.contains(&key("c.example.")));
         assert_eq!((zone.names(), zone.records()), (2, 0));
+        let mut builder = ZoneBuilder::from(&zone);
+        builder.release();
+        let zone = builder.finish();
+        assert!(!zone.contains(&key("c.example.")));
     }
 
     proptest! {

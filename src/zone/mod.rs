@@ -29,6 +29,7 @@ mod merge_soa;
 #[cfg(test)]
 mod merge_tests;
 pub mod octodns;
+pub mod octodns_print;
 pub mod print;
 pub mod rdata;
 mod rdata_bitmap;

@@ -20,10 +20,10 @@ pub enum Value<'a> {
 }
 
 /// The names that a field of a type may have, the first being today's.
-type FieldNames = &'static [&'static str];
+pub(super) type FieldNames = &'static [&'static str];
 
 /// octoDNS's names of the fields of each type, in the order of the RDATA.
-const FIELDS: &[(RecordType, &[FieldNames])] = &[
+pub(super) const FIELDS: &[(RecordType, &[FieldNames])] = &[
     (RecordType::MX, &[&["preference", "priority"], &["exchange", "value"]]),
     (RecordType::SRV, &[&["priority"], &["weight"], &["port"], &["target"]]),
     (RecordType::CAA, &[&["flags"], &["tag"], &["value"]]),
@@ -85,7 +85,10 @@ const FIELDS: &[(RecordType, &[FieldNames])] = &[
 /// The field and rule that is broken; its `token` is of no use here.
 pub fn rdata(record_type: RecordType, value: &Value<'_>, origin: &Name) -> Result<Vec<u8>, RdataError> {
     match value {
-        Value::Text(text) if matches!(record_type, RecordType::TXT | RecordType::SPF) => texts(record_type, text),
+        // The generic form (RFC 3597 §5) carries strings that were cut elsewhere than octoDNS cuts them.
+        Value::Text(text) if matches!(record_type, RecordType::TXT | RecordType::SPF) && !text.starts_with("\\# ") => {
+            texts(record_type, text)
+        }
         Value::Text(text) => rdata::from_text(record_type, text.trim(), origin),
         Value::Fields(fields) => from_fields(record_type, fields, origin),
     }
