@@ -1,9 +1,12 @@
 //! What status flips do to the answer path: `cargo bench --bench churn -- [--seconds N] [--rounds N] [--flips N]`.
 //!
-//! 100,000 wide IPs over 1,000 virtual servers, whose agents, in this process, report a thousand flips a second over the
-//! mesh, a tenth of them down at any time; once with a thousand pools between them, once with a pool for each. The node
+//! 100,000 wide IPs over 1,000 virtual servers, each with an agent in this process; they report a thousand flips a second
+//! over the mesh, a tenth of them down at any time; once with a thousand pools between them, once with a pool for each. The node
 //! is pinned to core 0, the generator and the agents to core 1. A witness asks for the name that shows a flip until an answer does, so that what
 //! is measured is a client's view: the mesh, the publisher, the snapshot and the queue before the socket.
+//!
+//! Not to be run under real-time priority: the worker and the generator would keep their cores while publisher and agents
+//! wait for them.
 //!
 //! Quiet and busy rounds alternate; the medians of both are compared, and one line is printed for each kind of pool.
 
@@ -27,7 +30,8 @@ use support::{cpu, data, table, yaml};
 
 const WIDE_IPS: usize = 100_000;
 const VIRTUAL_SERVERS: usize = 1000;
-const AGENTS: usize = 10;
+/// One for each: an agent spaces its frames of changes 20 ms apart, and a server flips once in a while.
+const AGENTS: usize = VIRTUAL_SERVERS;
 const MEMBERS: usize = 4;
 const WINDOW: usize = 256;
 /// A witness gives up on a flip that shows in no answer.
@@ -244,7 +248,7 @@ fn wait_until_known(node: SocketAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(node).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    // Unknown counts as usable, so the answers do not tell; sessions begin within a second of the start.
-    std::thread::sleep(Duration::from_secs(3));
+    // Unknown counts as usable, so the answers do not tell; sessions begin within seconds of the start.
+    std::thread::sleep(Duration::from_secs(8));
     assert!((0..VIRTUAL_SERVERS).all(|number| shown(&socket, number)), "a virtual server is not up at the start");
 }
