@@ -177,6 +177,7 @@ fn snapshot() -> Snapshot {
         keys: Default::default(),
         transfers: Default::default(),
         limits: Default::default(),
+        edns: Default::default(),
     };
     let model = steering::model(WIDE_IPS, 4, PoolMethod::RoundRobin, 1000);
     let (_, tables) = steering::tables(model, Topology::default(), SEED);

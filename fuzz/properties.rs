@@ -11,7 +11,7 @@ use fairlead::wideip::Tables;
 use fairlead::wire::{Keys, Name, RecordType};
 use fairlead::zone::master;
 pub(crate) use fairlead::zone::master::no_include;
-use fairlead::zone::{Zone, load, print};
+use fairlead::zone::{Zone, is_newer, load, print};
 use hickory_proto::op::Message;
 use hickory_proto::serialize::binary::BinDecodable;
 
@@ -25,8 +25,11 @@ pub(crate) fn name(text: &str) -> Name {
     text.parse().expect("a well-formed name")
 }
 
+/// Owners, types, TTLs and data.
+type Contents = BTreeSet<(Vec<u8>, RecordType, u32, Vec<u8>)>;
+
 /// The contents of a zone, in an order that does not depend on hashes.
-pub(crate) fn contents(zone: &Zone) -> BTreeSet<(Vec<u8>, RecordType, u32, Vec<u8>)> {
+pub(crate) fn contents(zone: &Zone) -> Contents {
     let mut all = BTreeSet::new();
     zone.for_each(|owner, rrset| {
         all.extend(rrset.rdatas().map(|rdata| (owner.to_vec(), rrset.record_type, rrset.ttl, rdata.to_vec())));
@@ -56,6 +59,28 @@ pub(crate) fn snapshot() -> &'static Snapshot {
         };
         Snapshot::new(1, &[Arc::new(zone)], Tables::empty(SEED), Arc::new(settings), SEED)
     })
+}
+
+/// Any UPDATE message: it is refused, or makes a zone that keeps the rules of zones under a newer serial; the zone it is
+/// about stays as it was.
+pub fn update(data: &[u8]) {
+    static BEFORE: OnceLock<(Zone, Contents)> = OnceLock::new();
+    let (zone, before) = BEFORE.get_or_init(|| {
+        let apex = name("fuzz.test.");
+        let settings = master::Settings { file: "fuzz", origin: &apex, default_ttl: None };
+        let zone = load(ZONE.as_bytes(), &settings, SEED, &mut no_include).expect("a good zone").zone;
+        let before = contents(&zone);
+        (zone, before)
+    });
+    let outcome = fairlead::update::rehearse(zone, data, 1_800_000_000);
+    assert_eq!(contents(zone), *before, "the zone in use changed");
+    let Ok(Some(made)) = outcome else { return };
+    assert!(is_newer(made.soa().serial, zone.soa().serial));
+    let apex = name("fuzz.test.");
+    let settings = master::Settings { file: "made", origin: &apex, default_ttl: None };
+    let loaded = load(print::zone(&made).as_bytes(), &settings, SEED, &mut no_include);
+    let loaded = loaded.unwrap_or_else(|faults| panic!("an update made a zone that does not load: {faults:?}")).zone;
+    assert_eq!(contents(&loaded), contents(&made));
 }
 
 /// Any packet: silence for what must have it; else a reply with the same id, QR set, the same opcode, no longer than its

@@ -98,3 +98,8 @@ fn a_configuration_loads_or_says_where_it_is_wrong() {
 fn a_zone_in_yaml_that_loads_prints_as_itself() {
     replay("zone_yaml", texts::zone_yaml);
 }
+
+#[test]
+fn an_update_is_refused_or_makes_a_zone_that_loads() {
+    replay("update", properties::update);
+}

@@ -1,4 +1,4 @@
-//! What one answer may take, and who gets how many.
+//! What one answer may take, who gets how many, and how many updates may wait.
 
 use std::sync::Arc;
 
@@ -11,6 +11,10 @@ pub const CHAIN_MAX: usize = 16;
 pub const CHAIN_DEFAULT: usize = 8;
 /// Names whose addresses are added unless configured otherwise, as in BIND.
 pub const ADDITIONAL_NAMES_DEFAULT: usize = 13;
+/// Updates that may wait to be carried out where nothing else is configured: as many as BIND queues.
+pub const UPDATES_DEFAULT: usize = 100;
+/// The most that may be configured to wait; each holds a message of up to 64 KiB.
+pub const UPDATES_MAX: usize = 1000;
 
 /// The limits of the answer path.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +27,8 @@ pub struct Limits {
     pub rate: Option<Arc<RateLimit>>,
     /// Who may ask.
     pub access: Queriers,
+    /// The most updates that may wait to be carried out.
+    pub updates: usize,
 }
 
 impl Default for Limits {
@@ -32,6 +38,7 @@ impl Default for Limits {
             additional_names: ADDITIONAL_NAMES_DEFAULT,
             rate: None,
             access: Queriers::default(),
+            updates: UPDATES_DEFAULT,
         }
     }
 }

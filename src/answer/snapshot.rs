@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::limits::Limits;
 use super::selector::{Origin, Selector};
 use super::settings::{Settings, SyntheticZone};
 use super::transfers::Transfers;
@@ -152,6 +153,11 @@ impl Snapshot {
     /// The keys that messages may be signed with.
     pub fn keys(&self) -> &Keys {
         &self.settings.keys
+    }
+
+    /// What may be taken of this node.
+    pub fn limits(&self) -> &Limits {
+        &self.settings.limits
     }
 
     /// Who may have which zone.

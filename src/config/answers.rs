@@ -37,6 +37,7 @@ pub(crate) fn resolve(
             node: access(&written.allow_query, &written.deny_query, written.denied_query, root, issues),
             zones: zones(views, issues),
         },
+        updates: limits::UPDATES.take(own.updates, &place.field("updates"), issues),
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Limits {
     /// node. Default: no limit; `rate_limit: {}` sets the defaults below. Off because the largest resolvers ask for one
     /// name many hundred times a second with client subnets, and only who runs the node knows who they are.
     pub(crate) rate_limit: Option<RateLimit>,
+    /// Dynamic updates that may wait to be carried out; further ones get SERVFAIL. Default: 100, as in BIND.
+    pub(crate) updates: Option<usize>,
     /// CNAMEs and DNAMEs followed for one question. Default: 8; longer chains are the resolver's to go on with.
     pub(crate) chain: Option<usize>,
     /// Names of one answer whose addresses are added to it. Default: 13, as in BIND.

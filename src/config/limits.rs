@@ -162,6 +162,13 @@ pub(crate) const CHAIN: Limit<usize> = Limit {
     max: answer::CHAIN_MAX,
     reason: "a chain must end, and resolvers follow few",
 };
+/// Dynamic updates that may wait to be carried out.
+pub(crate) const UPDATES: Limit<usize> = Limit {
+    default: answer::UPDATES_DEFAULT,
+    min: 1,
+    max: answer::UPDATES_MAX,
+    reason: "each holds a message in memory",
+};
 /// Names of one answer whose addresses are added.
 pub(crate) const ADDITIONAL_NAMES: Limit<usize> =
     Limit { default: answer::ADDITIONAL_NAMES_DEFAULT, min: 0, max: 500, reason: "an RRset has no more records" };

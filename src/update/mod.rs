@@ -18,6 +18,8 @@ mod message;
 mod replay;
 mod server;
 #[cfg(test)]
+mod server_tests;
+#[cfg(test)]
 mod update_tests;
 mod writer;
 
@@ -25,11 +27,15 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-pub use server::{Server, WAITING_MAX};
+pub use server::Server;
 pub use writer::{NewVersion, Writer};
 
+use crate::answer::UPDATES_MAX;
 use crate::journal::Journal;
 use crate::transfer::Context;
+use crate::wire::{NameKey, Query, Rcode, Refusal};
+use crate::zone::Zone;
+use crate::zone::serial::SerialPolicy;
 
 /// What carries updates out: the receiving side and the writing side, each to be run as a task.
 pub struct Parts {
@@ -41,8 +47,26 @@ pub struct Parts {
 
 /// Makes both sides. New versions go to `versions`.
 pub fn parts(context: Context, journal: Journal, versions: mpsc::Sender<NewVersion>) -> Parts {
-    let (send, jobs) = mpsc::channel(WAITING_MAX);
+    let (send, jobs) = mpsc::channel(UPDATES_MAX);
     let server = Server::new(context.clone(), send);
     let writer = Writer { context, jobs, journal, versions, replays: Arc::default() };
     Parts { server, writer }
+}
+
+/// The version that an UPDATE message makes of a zone when its sender may do everything; none when it changes nothing. For
+/// trying messages out: nothing is kept or served.
+///
+/// # Errors
+/// The response code that the message gets.
+pub fn rehearse(zone: &Zone, packet: &[u8], unix_seconds: u64) -> Result<Option<Zone>, Rcode> {
+    let query =
+        Query::parse(packet, &mut NameKey::root(zone.seed()), zone.seed()).map_err(|refusal| match refusal {
+            Refusal::Reply(rcode, _) => rcode,
+            Refusal::Silent(_) => Rcode::FORMERR,
+        })?;
+    let update = message::Update::read(packet, &query, zone.apex()).map_err(|refusal| refusal.rcode)?;
+    let (permits, wide_ip) = (|_: &_, _, _| true, |_: &_, _| None);
+    let terms = evaluate::Terms { permits: &permits, wide_ip: &wide_ip, serial: SerialPolicy::Increment, unix_seconds };
+    let made = evaluate::evaluate(zone, &update, &terms).map_err(|refusal| refusal.rcode)?;
+    Ok(made.map(|made| made.zone))
 }

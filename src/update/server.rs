@@ -15,10 +15,6 @@ use crate::transfer::{Context, Request, answer};
 use crate::wire::{Class, Name, Rcode, RecordType};
 use crate::zone::ZoneId;
 
-/// How many updates may wait to be carried out. More are answered with SERVFAIL and not REFUSED: another time they may
-/// be done, which REFUSED would deny.
-pub const WAITING_MAX: usize = 100;
-
 /// An update that its sender may ask for, on its way to the writer.
 pub(super) struct Job {
     pub(super) request: Request,
@@ -75,7 +71,7 @@ impl Server {
         }
     }
 
-    fn handle(&self, handed_off: HandedOff) -> Result<(), String> {
+    pub(super) fn handle(&self, handed_off: HandedOff) -> Result<(), String> {
         let (snapshot, source) = (self.context.snapshot.load_full(), handed_off.source);
         let Some((request, replies)) = Request::read(handed_off, &snapshot, self.context.now()) else { return Ok(()) };
         let update = match judge(&snapshot, &request, source) {
@@ -89,16 +85,15 @@ impl Server {
                 return Ok(());
             }
         };
-        match self.jobs.try_send(Job { request, update, source, replies }) {
-            Ok(()) => Ok(()),
-            Err(mpsc::error::TrySendError::Full(job)) => {
-                self.context.metrics.limit_hit(Limit::Updates);
-                self.context.metrics.updated(UpdateResult::Limit);
-                answer(&self.context, &job.request, job.replies, Rcode::SERVFAIL, None);
-                Ok(())
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => Err("nobody is left to carry updates out".into()),
+        if self.jobs.max_capacity() - self.jobs.capacity() >= snapshot.limits().updates {
+            // SERVFAIL and not REFUSED: another time it may be done, which REFUSED would deny.
+            self.context.metrics.limit_hit(Limit::Updates);
+            self.context.metrics.updated(UpdateResult::Limit);
+            answer(&self.context, &request, replies, Rcode::SERVFAIL, None);
+            return Ok(());
         }
+        let sent = self.jobs.try_send(Job { request, update, source, replies });
+        sent.map_err(|_| "nobody is left to carry updates out".into())
     }
 }
 

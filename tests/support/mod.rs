@@ -26,6 +26,22 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// Finds a Python 3 that has a module, by the rules of [`tool`].
+pub(crate) fn python_with(module: &str) -> Option<PathBuf> {
+    let candidates = ["/usr/bin/python3", "python3"].map(PathBuf::from);
+    let imports = |python: &PathBuf| {
+        let outcome = std::process::Command::new(python).args(["-c", &format!("import {module}")]).output();
+        outcome.is_ok_and(|output| output.status.success())
+    };
+    let found = candidates.into_iter().find(imports);
+    if found.is_none() {
+        let required = std::env::var_os("FAIRLEAD_REQUIRE_TOOLS").is_some_and(|value| value == "1");
+        assert!(!required, "no python3 has the module {module} and FAIRLEAD_REQUIRE_TOOLS=1");
+        eprintln!("skipped: no python3 has the module {module}");
+    }
+    found
+}
+
 fn is_program(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
