@@ -55,6 +55,36 @@ fn complains(shown: &str) -> bool {
 }
 
 #[test]
+fn keys_at_the_root_and_cut_signatures_are_taken_where_configured() {
+    let folder = tempfile::tempdir().unwrap();
+    let zone = "$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 192.0.2.1\nwww A 192.0.2.7\n";
+    std::fs::write(folder.path().join("example.zone"), zone).unwrap();
+    let keys = format!(
+        "  '.': {{secret: {SECRET}}}\n  cut: {{secret: {SECRET}, mac_octets_min: 16}}\n  whole: {{secret: {SECRET}}}\n"
+    );
+    let configuration = format!("keys:\n{keys}zones: [{{name: example., file: example.zone}}]\n");
+    let server = fairlead(folder.path(), &configuration, "example.");
+    for program in ["dig", "kdig"] {
+        let Some(path) = tool(program) else { continue };
+        let ask = |key: String, more: &[&str]| {
+            run(&path, &server, &[&["-y", &key, "+norecurse", "www.example.", "A"], more].concat())
+        };
+        let root = ask(format!("hmac-sha256:.:{SECRET}"), &[]);
+        assert!(root.contains("192.0.2.7") && !complains(&root), "{program}: {root}");
+        let any_case = ask(format!("hmac-sha256:WHOLE:{SECRET}"), &[]);
+        assert!(any_case.contains("192.0.2.7") && !complains(&any_case), "{program}: {any_case}");
+        if program == "dig" {
+            let taken = ask(format!("hmac-sha256-128:cut:{SECRET}"), &["+tcp"]);
+            assert!(taken.contains("192.0.2.7") && !complains(&taken), "{taken}");
+            let refused = ask(format!("hmac-sha256-128:whole:{SECRET}"), &[]);
+            assert!(refused.contains("NOTAUTH") && refused.contains("BADTRUNC"), "{refused}");
+            let late = ask(format!("hmac-sha256:whole:{SECRET}"), &["+fuzztime=1600000000"]);
+            assert!(late.contains("NOTAUTH") && late.contains("BADTIME") && !late.contains("192.0.2.7"), "{late}");
+        }
+    }
+}
+
+#[test]
 fn wrong_secrets_and_unknown_keys_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let server = serve(folder.path());

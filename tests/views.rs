@@ -290,6 +290,40 @@ fn one_zone_comes_from_another_primary_in_each_view() {
 }
 
 #[test]
+fn an_update_changes_the_zone_of_its_view_alone() {
+    let Some(nsupdate) = tool("nsupdate") else { return };
+    let folder = folder(&[("a.zone", 1, 1), ("b.zone", 2, 1)]);
+    let zone = |file: &str, key: &str| format!("zones: [{{name: example., file: {file}, updates: [{{key: {key}}}]}}]");
+    let configuration = format!(
+        "{KEYS}views:\n  - {{name: a, match: {{keys: k}}, {}}}\n  - {{name: b, match: {{keys: k2}}, {}}}\n",
+        zone("a.zone", "k"),
+        zone("b.zone", "k2")
+    );
+    let server = node(folder.path(), free_port(), free_port(), &configuration);
+    let update = |key: &str| {
+        let file = folder.path().join("script");
+        let port = server.address.port();
+        fs::write(
+            &file,
+            format!("server 127.0.0.1 {port}\nzone example.\nupdate add new.example. 60 A 192.0.2.9\nsend\n"),
+        )
+        .unwrap();
+        let mut command = Command::new(&nsupdate);
+        command.arg("-y").arg(format!("hmac-sha256:{key}:{SECRET}")).arg(&file).output().unwrap().status.success()
+    };
+    assert!(update("k"));
+    let check = |key: &str, expected: &str| {
+        let key = format!("hmac-sha256:{key}:{SECRET}");
+        let Some(shown) = dig(server.address, &["-y", &key, "new.example.", "A"]) else { return };
+        assert_eq!(answer(&shown), expected, "{shown}");
+    };
+    check("k", "NOERROR 192.0.2.9");
+    check("k2", "NXDOMAIN");
+    assert!(update("k2"));
+    check("k2", "NOERROR 192.0.2.9");
+}
+
+#[test]
 fn a_reload_changes_the_views_and_loses_no_query() {
     let folder = folder(&[("a.zone", 1, 1), ("b.zone", 2, 1)]);
     let views = |first: &str| {

@@ -241,6 +241,20 @@ mod tests {
     }
 
     #[test]
+    fn a_zone_that_is_updated_shares_its_file_with_no_other() {
+        let text = |second: &str| {
+            format!(
+                "node: n\n{KEY}views: [{{name: a, match: {{keys: k}}, zones: [{{name: example., file: a.zone, updates: [{{key: k}}]}}]}}]\n\
+                 zones: [{{name: example., file: {second}}}]\n"
+            )
+        };
+        let files = [("a.zone", ZONE), ("b.zone", ZONE)];
+        assert!(load_with(&text("b.zone"), &files).is_ok());
+        let expected = "3:68: views[0].zones[0].file: another zone has this file: a zone that can be updated needs one of its own, in each view";
+        assert_eq!(load_with(&text("a.zone"), &files).unwrap_err(), [expected]);
+    }
+
+    #[test]
     fn a_name_may_stand_once_in_each_view() {
         let wide_ip = "wide_ips: [{name: www.example., type: A, when_all_down: nodata, pools: [p]}]";
         let text = |view: &str| {

@@ -21,12 +21,34 @@ use super::{yaml, zone_yaml};
 
 /// The zones of all views; a file that several of them name for one zone is read once.
 pub(crate) fn resolve(views: Vec<WrittenView<'_>>, reader: &Reader<'_>, seed: u64) -> Vec<View> {
+    own_files_where_updated(&views, reader);
     let mut loaded = Loaded::new();
     let of_view = |view: WrittenView<'_>| {
         let zones = of_view(&view, reader, seed, &mut loaded);
         View { name: view.name, criteria: view.criteria, zones }
     };
     views.into_iter().map(of_view).collect()
+}
+
+/// A zone that updates change is written back to its file, which is then no other zone's.
+fn own_files_where_updated(views: &[WrittenView<'_>], reader: &Reader<'_>) {
+    let mut zones = Vec::new();
+    let mut named: HashMap<PathBuf, usize> = HashMap::new();
+    for (written, place) in views.iter().map(|view| &view.zones) {
+        for (index, zone) in written.iter() {
+            let place = place.item(index).field("file");
+            let Some(file) = &zone.file else { continue };
+            let path = reader.sources.resolve(place.position(), file);
+            *named.entry(path.clone()).or_default() += 1;
+            if !zone.updates.is_empty() {
+                zones.push((path, place));
+            }
+        }
+    }
+    for (_, place) in zones.iter().filter(|(path, _)| named.get(path).is_some_and(|count| *count > 1)) {
+        let message = "another zone has this file: a zone that can be updated needs one of its own, in each view";
+        reader.issues.error(place, message);
+    }
 }
 
 /// What was loaded, by the file, the zone and what is written of its SOA; none where it could not be.

@@ -18,6 +18,8 @@ use crate::wire::tsig::{Signed, Signer, Verifier};
 use crate::wire::{HEADER_LENGTH, NameKey, Opcode, Query, Rcode, RecordType, Records};
 use crate::zone::{Record, ZoneId};
 
+/// The root, type 0, class 0: stands where a message has no question.
+const NO_QUESTION: [u8; 5] = [0; 5];
 /// How often one change is told, at most (RFC 1996 §3.6).
 const TRIES_MAX: u32 = 7;
 /// How long an answer is waited for the first time; twice as long each time after.
@@ -196,6 +198,18 @@ pub(super) fn read_reply(message: &[u8]) -> Option<(Query, Rcode)> {
     }
     *flags &= 0x7f;
     let rcode = Rcode(u16::from(message.get(3)? & 0xf));
-    let query = Query::parse(&octets, &mut NameKey::root(0), 0).ok()?;
+    // RFC 5936 §2.2.1: only the first message of a transfer has the question. One is put in, and its octets are taken off
+    // again from where things stand.
+    let is_bare = message.get(4..6)? == [0, 0];
+    if is_bare {
+        let at = HEADER_LENGTH.min(octets.len());
+        octets.splice(at..at, NO_QUESTION);
+        octets.get_mut(4..6)?.copy_from_slice(&[0, 1]);
+    }
+    let mut query = Query::parse(&octets, &mut NameKey::root(0), 0).ok()?;
+    if is_bare {
+        query.question_end = query.question_end.checked_sub(NO_QUESTION.len())?;
+        query.tsig = query.tsig.map(|at| at.saturating_sub(NO_QUESTION.len()));
+    }
     (message.len() >= HEADER_LENGTH).then_some((query, rcode))
 }

@@ -1,6 +1,11 @@
 //! Transaction signatures (RFC 8945): checking requests, signing replies and requests, streams of many messages.
 //!
 //! The clock is an argument: seconds since 1970. Nothing here says which key may do what.
+//!
+//! RFC 8945 §5.2.3 would also have a request refused that was signed before the last one of its key. It is not: datagrams
+//! overtake each other, hosts that share a key differ in their clocks, and workers share nothing that a query changes. A
+//! query that is sent again tells nobody more than the first one did; updates, which a replay could undo, remember their
+//! signatures for as long as these are good.
 
 use std::fmt;
 use std::sync::Arc;
@@ -162,7 +167,8 @@ pub fn check<'p>(packet: &'p [u8], at: usize, keys: &Keys, now: u64) -> Check<'p
         return failed(Rcode::BADSIG, None);
     }
     let signer = Signer { key: Arc::clone(key), prior: Mac::new(request.mac), is_first: true };
-    if now.abs_diff(request.time) > u64::from(request.fudge) {
+    // A fudge beyond ours counts as ours, so that no signature is good for longer than updates remember it.
+    if now.abs_diff(request.time) > u64::from(request.fudge.min(FUDGE)) {
         return failed(Rcode::BADTIME, Some(signer));
     }
     if length < key.mac_octets_min() {
@@ -492,6 +498,36 @@ mod tests {
         let none = Keys::default();
         let (signed, at) = request(Algorithm::HmacSha256, b"secret", NOW);
         assert_eq!(verdict(&check(&signed, at, &none, NOW)), "BADKEY");
+    }
+
+    #[test]
+    fn a_signature_is_good_for_as_long_as_its_fudge_says_and_never_longer_than_ours() {
+        let keys = Keys::new([key(Algorithm::HmacSha256, b"secret")]);
+        let check = |fudge: u16, age: u64, expected: &str| {
+            let key = key(Algorithm::HmacSha256, b"secret");
+            let (name, algorithm) = (key.name().clone(), key.algorithm().as_wire());
+            let mut request = [message(), vec![0; 512]].concat();
+            let at = message().len();
+            let record = Record {
+                start: at,
+                key: name.as_wire(),
+                algorithm,
+                time: NOW,
+                fudge,
+                mac: &[],
+                original_id: 0x1234,
+                error: Rcode::NOERROR,
+                other: &[],
+            };
+            let length = Signer::request(Arc::new(key)).sign_record(&mut request, record).unwrap();
+            assert_eq!(verdict(&super::check(&request[..length], at, &keys, NOW + age)), expected, "{fudge} {age}");
+        };
+        check(0, 0, "good");
+        check(0, 1, "BADTIME");
+        check(10, 10, "good");
+        check(10, 11, "BADTIME");
+        check(u16::MAX, 300, "good");
+        check(u16::MAX, 301, "BADTIME");
     }
 
     #[test]
