@@ -9,7 +9,6 @@
 mod support;
 
 use std::fs;
-use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -23,7 +22,7 @@ use hickory_proto::op::{Message, Query};
 use hickory_proto::rr::{Name as HickoryName, RecordType as Type};
 use hickory_proto::serialize::binary::{BinDecodable, BinEncodable};
 
-use support::server::{Server, fairlead_at, free_port};
+use support::server::{Server, fairlead_at, free_port, start};
 
 const SECRET: &[u8] = b"secret-secret-secret-secret";
 /// Senders, each with names of its own, all of which one update changes.
@@ -64,29 +63,27 @@ fn update(sender: usize, value: u64, id: u16) -> Vec<u8> {
     packet
 }
 
-/// Sends one update after the other until the node is gone; leaves the last acknowledged value in `acknowledged`.
-fn send(server: SocketAddr, sender: usize, acknowledged: &AtomicU64) {
+/// Sends one update; the code of the reply, or none when there is no reply in time.
+fn exchange(server: SocketAddr, sender: usize, value: u64, patience: Duration) -> Option<u8> {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(server).unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(150))).unwrap();
+    socket.set_read_timeout(Some(patience)).unwrap();
+    let id = getrandom::u32().unwrap().to_be_bytes();
+    let id = u16::from_be_bytes([id[0], id[1]]);
+    socket.send(&update(sender, value, id)).ok()?;
+    let mut reply = [0; 512];
+    socket.recv(&mut reply).ok()?;
+    assert_eq!(reply[..2], id.to_be_bytes());
+    Some(reply[3] & 15)
+}
+
+/// Sends one update after the other until the node is gone; leaves the last acknowledged value in `acknowledged`.
+fn send(server: SocketAddr, sender: usize, acknowledged: &AtomicU64) {
     loop {
         let value = acknowledged.load(Ordering::SeqCst) + 1;
-        let id = getrandom::u32().unwrap().to_be_bytes();
-        let id = u16::from_be_bytes([id[0], id[1]]);
-        if socket.send(&update(sender, value, id)).is_err() {
-            return;
-        }
-        let mut reply = [0; 512];
-        match socket.recv(&mut reply) {
-            Ok(_) if reply[..2] == id.to_be_bytes() => {
-                assert_eq!(reply[3] & 15, 0, "an update was refused");
-                acknowledged.store(value, Ordering::SeqCst);
-            }
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // The node is dead, and said so or not.
-            Err(_) => return,
-        }
+        let Some(code) = exchange(server, sender, value, Duration::from_millis(150)) else { return };
+        assert_eq!(code, 0, "an update was refused");
+        acknowledged.store(value, Ordering::SeqCst);
     }
 }
 
@@ -118,15 +115,50 @@ fn node(folder: &Path) -> Server {
     fairlead_at(folder, free_port(), free_port(), &configuration, "example.")
 }
 
-#[test]
-fn no_acknowledged_update_is_lost_and_none_is_half_there() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
+/// Writes the zone that the senders change.
+fn write_zone(folder: &Path) {
     let hosts: String = (0..SENDERS)
         .flat_map(|sender| (0..NAMES).map(move |number| format!("{} TXT 0\n", owner(sender, number))))
         .collect();
     let zone = format!("$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 192.0.2.1\n{hosts}");
     fs::write(folder.join("example.zone"), zone).unwrap();
+}
+
+#[test]
+fn a_full_disk_refuses_updates_and_the_zone_is_served_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_zone(folder);
+    // For its configuration.
+    let port = node(folder).address.port();
+    let mut command = Command::new("bash");
+    let script = "trap '' XFSZ; ulimit -S -f 16; exec \"$0\" serve -c \"$1\"";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_fairlead")]).arg(folder.join("fairlead.yaml"));
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let server = start(&mut command, port, &folder.join("fairlead.log"), "example.");
+    let mut kept = 0;
+    let refusal = loop {
+        let code = exchange(server.address, 0, kept + 1, Duration::from_secs(5)).unwrap();
+        if code != 0 {
+            break code;
+        }
+        kept += 1;
+        assert!(kept < 1000, "the disk did not fill up");
+    };
+    assert_eq!(refusal, 2, "SERVFAIL");
+    assert_eq!(exchange(server.address, 0, kept + 1, Duration::from_secs(5)), Some(2));
+    assert!(kept > 5 && value(server.address, 0) == kept, "the zone is served as it was acknowledged");
+    drop(server);
+    let server = node(folder);
+    assert_eq!(value(server.address, 0), kept, "what was refused is not there");
+    assert_eq!(exchange(server.address, 0, kept + 1, Duration::from_secs(5)), Some(0));
+}
+
+#[test]
+fn no_acknowledged_update_is_lost_and_none_is_half_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_zone(folder);
     let acknowledged: [AtomicU64; SENDERS] = Default::default();
     for round in 0..crashes() {
         let mut server = node(folder);

@@ -52,6 +52,8 @@ fn filled() -> Metrics {
             scrape.peer("lb1", Session::Up, age, Some(0.5));
             scrape.certificate("node", 2_000_000_000);
             scrape.zone("example.com.", 1, 4);
+            scrape.journal("example.com.", 3, 900, 60);
+            scrape.zone_conflicts("example.com.", 1);
             scrape.kernel_udp("ipv4", KernelUdp::ReceiveBuffer, 1);
             scrape.socket_drops("[::]:53", 0);
             scrape.source("haproxy", true, age, 3);
