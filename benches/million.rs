@@ -239,7 +239,7 @@ fn configuration(folder: &Path, address: SocketAddr, zone: &str) -> Vec<String> 
 fn yaml(text: &str) -> String {
     let mut yaml = String::with_capacity(text.len() * 2);
     yaml.push_str(
-        "---\n$zone:\n  soa: {mname: ns1, rname: hostmaster, serial: 1}\n'':\n  ttl: 3600\n  type: NS\n  value: ns1\n",
+        "---\n$zone:\n  soa: {primary: ns1.bench.example., contact: hostmaster.bench.example., serial: 1}\n'':\n  ttl: 3600\n  type: NS\n  value: ns1\n",
     );
     for line in text.lines().skip(3) {
         hosting::record_in_yaml(line, &mut yaml);

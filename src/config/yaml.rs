@@ -5,6 +5,7 @@
 //! file cannot unfold into more than it is.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
@@ -18,24 +19,98 @@ const SHARED_KEYS_MAX: usize = 1024;
 
 /// Reads one document. Errors go to `issues`; `None` when no tree can be made of the text.
 pub(crate) fn parse(file: FileId, text: &str, issues: &Issues) -> Option<Node> {
-    let options = granit_parser::options! {
-        emit_comments: false,
-        flow_nesting_limit: limits::YAML_DEPTH_MAX,
-        block_nesting_limit: limits::YAML_DEPTH_MAX,
-    };
+    Composer::new(file, issues).read(text)
+}
+
+/// Reads one document whose root is a map of any size: hands each entry of it to `visit` once it is complete, so that
+/// the tree never stands in memory as a whole. What a merge key brings comes last. Gives the root without its entries.
+pub(crate) fn stream<'a>(
+    file: FileId,
+    text: &str,
+    issues: &'a Issues,
+    visit: &'a mut dyn FnMut(&Entry),
+) -> Option<Node> {
+    let root = RootEntries { visit, seen: HashMap::new(), hashers: Default::default(), merged: None };
     let mut composer = Composer::new(file, issues);
-    for event in Parser::new_from_str_with_options(text, options) {
-        match event {
-            Ok((event, span)) => composer.take(event, &span)?,
-            Err(error) => {
-                let at = error.marker();
-                let position = Position { file, line: number(at.line()), column: number(at.col() + 1), width: 1 };
-                issues.error_in_text(position, format!("not YAML: {}", error.info()));
-                return None;
+    composer.root_entries = Some(root);
+    composer.read(text)
+}
+
+/// Visits the entries of the root instead of keeping them.
+struct RootEntries<'a> {
+    visit: &'a mut dyn FnMut(&Entry),
+    /// The lines of the keys so far, by hashes long enough to stand for the keys.
+    seen: HashMap<[u64; 2], u32>,
+    hashers: [RandomState; 2],
+    /// What a merge key names.
+    merged: Option<Rc<Node>>,
+}
+
+impl RootEntries<'_> {
+    fn take(&mut self, entry: Entry, issues: &Issues) {
+        let hash = self.hashers.each_ref().map(|hasher| hasher.hash_one(&*entry.key));
+        match self.seen.entry(hash) {
+            std::collections::hash_map::Entry::Occupied(first) => {
+                report_repeated(issues, *first.get(), &entry);
+                return;
+            }
+            std::collections::hash_map::Entry::Vacant(place) => place.insert(entry.position.line),
+        };
+        if &*entry.key == "<<" { self.merged = Some(entry.value) } else { (self.visit)(&entry) }
+    }
+
+    fn finish(&mut self, issues: &Issues) {
+        let Some(merged) = self.merged.take() else { return };
+        for entry in maps(&merged, issues).iter().flat_map(|map| map.entries()) {
+            let hash = self.hashers.each_ref().map(|hasher| hasher.hash_one(&*entry.key));
+            if self.seen.insert(hash, entry.position.line).is_none() {
+                (self.visit)(entry);
             }
         }
     }
-    Some(composer.root.unwrap_or_else(|| Node::new(Position { file, line: 1, column: 1, width: 1 }, Value::Null)))
+}
+
+fn report_repeated(issues: &Issues, first_line: u32, again: &Entry) {
+    let message = format!("the key `{}` is written twice, first in line {first_line}", Shortened(&again.key));
+    issues.error_in_text(again.position, message);
+}
+
+/// The map, or each map of the list, that a merge key names.
+fn maps<'n>(merged: &'n Rc<Node>, issues: &Issues) -> &'n [Rc<Node>] {
+    let maps: &[Rc<Node>] = match &merged.value {
+        Value::List(items) => items,
+        _ => std::slice::from_ref(merged),
+    };
+    for map in maps.iter().filter(|map| !matches!(map.value, Value::Map(_))) {
+        issues.error_in_text(map.position, format!("`<<` takes a map or a list of maps, not {}", map.value));
+    }
+    maps
+}
+
+impl Composer<'_> {
+    fn read(mut self, text: &str) -> Option<Node> {
+        let options = granit_parser::options! {
+            emit_comments: false,
+            flow_nesting_limit: limits::YAML_DEPTH_MAX,
+            block_nesting_limit: limits::YAML_DEPTH_MAX,
+        };
+        for event in Parser::new_from_str_with_options(text, options) {
+            match event {
+                Ok((event, span)) => self.take(event, &span)?,
+                Err(error) => {
+                    let (file, at) = (self.file, error.marker());
+                    let position = Position { file, line: number(at.line()), column: number(at.col() + 1), width: 1 };
+                    self.issues.error_in_text(position, format!("not YAML: {}", error.info()));
+                    return None;
+                }
+            }
+        }
+        if let Some(root) = &mut self.root_entries {
+            root.finish(self.issues);
+        }
+        let start = Position { file: self.file, line: 1, column: 1, width: 1 };
+        Some(self.root.unwrap_or_else(|| Node::new(start, Value::Null)))
+    }
 }
 
 /// Builds the tree from events, without recursion.
@@ -51,6 +126,8 @@ struct Composer<'a> {
     aliased: u64,
     documents: u32,
     root: Option<Node>,
+    /// Who is handed the entries of the root, where they are not kept.
+    root_entries: Option<RootEntries<'a>>,
 }
 
 struct Open {
@@ -75,6 +152,7 @@ impl<'a> Composer<'a> {
             aliased: 0,
             documents: 0,
             root: None,
+            root_entries: None,
         }
     }
 
@@ -162,11 +240,18 @@ impl<'a> Composer<'a> {
             Value::Null if self.expects_key() => Some(self.key("")),
             _ => None,
         };
+        let is_root = self.open.len() == 1;
         match self.open.last_mut().map(|open| &mut open.kind) {
             None => {}
             Some(Kind::List(items)) => items.push(node),
             Some(Kind::Map { entries, key }) => match key.take() {
-                Some((key, position)) => entries.push(Entry { key, position, value: node }),
+                Some((key, position)) => {
+                    let entry = Entry { key, position, value: node };
+                    match self.root_entries.as_mut().filter(|_| is_root) {
+                        Some(root) => root.take(entry, self.issues),
+                        None => entries.push(entry),
+                    }
+                }
                 None => match text {
                     Some(text) => *key = Some((text, position)),
                     None => {
@@ -215,12 +300,7 @@ impl<'a> Composer<'a> {
                 && let (Some(first), Some(again)) = (entries.get(*first), entries.get(*second))
                 && first.key == again.key
             {
-                let message = format!(
-                    "the key `{}` is written twice, first in line {}",
-                    Shortened(&again.key),
-                    first.position.line
-                );
-                self.issues.error_in_text(again.position, message);
+                report_repeated(self.issues, first.position.line, again);
                 repeated.push(*second);
             }
         }
@@ -237,19 +317,9 @@ impl<'a> Composer<'a> {
     /// Adds the entries of the map, or of each map of the list, that the merge key at `index` names.
     fn merge(&self, mut entries: Vec<Entry>, index: usize) -> Vec<Entry> {
         let merged = entries.remove(index).value;
-        let maps: &[Rc<Node>] = match &merged.value {
-            Value::List(items) => items,
-            _ => std::slice::from_ref(&merged),
-        };
-        for map in maps {
-            if !matches!(map.value, Value::Map(_)) {
-                let message = format!("`<<` takes a map or a list of maps, not {}", map.value);
-                self.issues.error_in_text(map.position, message);
-            }
-            for entry in map.entries() {
-                if !entries.iter().any(|present| present.key == entry.key) {
-                    entries.push(entry.clone());
-                }
+        for entry in maps(&merged, self.issues).iter().flat_map(|map| map.entries()) {
+            if !entries.iter().any(|present| present.key == entry.key) {
+                entries.push(entry.clone());
             }
         }
         entries

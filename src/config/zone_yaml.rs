@@ -3,6 +3,8 @@
 //! Keys are owner names relative to the zone, `''` the apex; values one record map or a list of them. What octoDNS
 //! keeps for itself (`octodns:`) is passed over. The key `$zone`, which no name can be, holds the SOA and default TTL.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::wire::{Name, RecordType};
 use crate::zone::{Added, ZoneBuilder, octodns};
 
@@ -10,8 +12,9 @@ use super::decode::decode;
 use super::file::{Soa, ZoneSettings};
 use super::issues::{Issues, nearest};
 use super::limits;
-use super::node::{Node, Place, Value};
+use super::node::{Entry, FileId, Node, Place, Position, Value};
 use super::values::{FromText, Seconds};
+use super::yaml;
 
 /// The key of the zone's own settings.
 pub(crate) const SETTINGS: &str = "$zone";
@@ -20,37 +23,92 @@ const RECORD_KEYS: [&str; 7] = ["type", "ttl", "value", "values", "octodns", "ge
 
 /// What a file says beside its records.
 pub(crate) struct Read {
+    /// The root of the file, of whose entries only [`SETTINGS`] is kept.
+    pub(crate) root: Node,
     /// The SOA under `$zone`.
     pub(crate) soa: Option<Soa>,
     /// The TTL of records that give none, in seconds.
     pub(crate) default_ttl: u32,
 }
 
-/// Adds the records of the tree at `root` to `builder`.
-pub(crate) fn read(root: &Place<'_>, apex: &Name, builder: &mut ZoneBuilder, issues: &Issues) -> Read {
-    let settings = root.has(SETTINGS).then(|| decode::<ZoneSettings>(&root.field(SETTINGS), issues));
-    let settings = settings.flatten().unwrap_or_default();
-    let default_ttl = settings.default_ttl.map(|ttl| ttl.0.0);
-    let place = root.field(SETTINGS).field("default_ttl");
-    let default_ttl = limits::ZONE_TTL.take(default_ttl, &place, issues);
-    let mut records = Records { apex, default_ttl, builder, issues };
-    match root.node().map(|node| &node.value) {
-        Some(Value::Map(entries)) => {
-            for entry in entries.iter().filter(|entry| &*entry.key != SETTINGS) {
-                records.owner(&entry.key, &root.of_entry(entry));
-            }
-        }
-        Some(Value::Null) | None => {}
-        Some(other) => issues.error(root, format!("expected a map from names to records, found {other}")),
+/// Adds the records of the text to `builder`, each as soon as it is read. `None` when it is no YAML.
+pub(crate) fn read(file: FileId, text: &str, apex: &Name, builder: &mut ZoneBuilder, issues: &Issues) -> Option<Read> {
+    let nothing = Node::new(Position { file, line: 1, column: 1, width: 1 }, Value::Map(Vec::new()));
+    let mut reader = Reader {
+        root: &nothing,
+        records: Records { apex, default_ttl: limits::ZONE_TTL.default, builder, issues },
+        settings: None,
+        soa: None,
+        waiting: text.contains(SETTINGS).then(Vec::new),
+    };
+    let root = yaml::stream(file, text, issues, &mut |entry| reader.entry(entry))?;
+    reader.release();
+    if !matches!(root.value, Value::Map(_) | Value::Null) {
+        issues.error(&Place::root(&root), format!("expected a map from names to records, found {}", root.value));
     }
-    Read { soa: settings.soa, default_ttl }
+    let Reader { settings, soa, records: Records { default_ttl, .. }, .. } = reader;
+    Some(Read { root: Node::new(root.position, Value::Map(settings.into_iter().collect())), soa, default_ttl })
 }
 
-/// The place of the first record of this owner and type, or of the owner, for errors found in the whole zone.
-pub(crate) fn locate<'a>(root: &Place<'a>, apex: &Name, owner: &Name, record_type: Option<RecordType>) -> Place<'a> {
+/// Takes the entries of a file as they come.
+struct Reader<'r> {
+    /// Stands for the root, whose entries are not kept.
+    root: &'r Node,
+    records: Records<'r>,
+    settings: Option<Entry>,
+    soa: Option<Soa>,
+    /// Names that stand before the settings, which say what holds for them; none where settings are not waited for.
+    waiting: Option<Vec<Entry>>,
+}
+
+impl Reader<'_> {
+    fn entry(&mut self, entry: &Entry) {
+        if &*entry.key == SETTINGS {
+            self.settings(entry);
+            self.release();
+        } else if let Some(waiting) = &mut self.waiting {
+            waiting.push(entry.clone());
+        } else {
+            self.records.owner(&entry.key, &Place::root(self.root).of_entry(entry));
+        }
+    }
+
+    fn settings(&mut self, entry: &Entry) {
+        let (place, issues) = (Place::root(self.root).of_entry(entry), self.records.issues);
+        if self.waiting.is_none() {
+            issues.error_at_key(&place, "write the key as `$zone`, without escapes");
+        }
+        let settings = decode::<ZoneSettings>(&place, issues).unwrap_or_default();
+        let default_ttl = settings.default_ttl.map(|ttl| ttl.0.0);
+        self.records.default_ttl = limits::ZONE_TTL.take(default_ttl, &place.field("default_ttl"), issues);
+        self.soa = settings.soa;
+        self.settings = Some(entry.clone());
+    }
+
+    /// Reads the names that waited for the settings.
+    fn release(&mut self) {
+        for entry in self.waiting.take().into_iter().flatten() {
+            self.records.owner(&entry.key, &Place::root(self.root).of_entry(&entry));
+        }
+    }
+}
+
+/// For errors found in the whole zone, which name an owner and perhaps a type: the place of the first record of them, or
+/// of the owner.
+pub(crate) fn locate<'a>(root: &Place<'a>, apex: &Name, wanted: &[(&Name, Option<RecordType>)]) -> Vec<Place<'a>> {
+    let owners: HashSet<&Name> = wanted.iter().map(|(owner, _)| *owner).collect();
     let entries = root.node().map_or(&[][..], Node::entries);
-    let found = entries.iter().find(|entry| owner_name(&entry.key, apex).is_ok_and(|name| name == *owner));
-    let Some(place) = found.map(|entry| root.of_entry(entry)) else { return root.clone() };
+    let named = entries.iter().filter_map(|entry| Some((owner_name(&entry.key, apex).ok()?, entry)));
+    let found: HashMap<Name, &Entry> = named.filter(|(owner, _)| owners.contains(owner)).collect();
+    let place = |(owner, record_type): &(&Name, Option<RecordType>)| {
+        let place = found.get(owner).map(|entry| root.of_entry(entry));
+        place.map_or_else(|| root.clone(), |place| of_type(place, *record_type))
+    };
+    wanted.iter().map(place).collect()
+}
+
+/// The record of that type among those of the owner at `place`.
+fn of_type(place: Place<'_>, record_type: Option<RecordType>) -> Place<'_> {
     let wanted = record_type.map(|record_type| record_type.to_string());
     let is_wanted = |node: &Node| {
         let found = node.entry("type").and_then(|entry| entry.value.text());

@@ -10,8 +10,9 @@ use crate::zone::check::{self, Severity};
 use crate::zone::{Zone, ZoneBuilder};
 
 use super::file::{self, Soa};
+use super::issues::Issues;
 use super::limits;
-use super::node::Place;
+use super::node::{FileId, Place};
 use super::resolve::{mailbox, value};
 use super::sources::{Reader, is_yaml, show_io, utf8};
 use super::views::{View, WrittenView};
@@ -129,11 +130,10 @@ impl Loader<'_> {
             }
         };
         let file = self.reader.sources.add(self.path, Rc::clone(&text));
-        let tree = yaml::parse(file, &text, issues)?;
-        let root = Place::root(&tree);
         let errors_before = issues.error_count();
         let mut builder = ZoneBuilder::new(self.apex, self.seed);
-        let read = zone_yaml::read(&root, self.apex, &mut builder, issues);
+        let read = zone_yaml::read(file, &text, self.apex, &mut builder, issues)?;
+        let root = Place::root(&read.root);
         let settings = root.field(zone_yaml::SETTINGS).field("soa");
         let has_serial = |soa: &Soa| soa.serial.is_some();
         let format = Format::Yaml {
@@ -154,14 +154,26 @@ impl Loader<'_> {
         };
         self.add_soa(soa, &place, read.default_ttl, &mut builder);
         let zone = builder.finish();
-        for problem in self.check(&zone, errors_before) {
-            let place = zone_yaml::locate(&root, self.apex, &problem.name, problem.record_type);
-            match problem.severity {
-                Severity::Error => issues.error_at_key(&place, problem.reason),
-                Severity::Warning => issues.warn(&place, problem.reason),
-            }
+        let problems = self.check(&zone, errors_before);
+        if !problems.is_empty() {
+            self.report(problems, file, &text);
         }
         Some((zone, format))
+    }
+
+    /// Reads the text again, whole, to tell where the names stand that problems are about.
+    fn report(&self, problems: Vec<check::Problem>, file: FileId, text: &str) {
+        // What is wrong with the text itself is told already.
+        let Some(tree) = yaml::parse(file, text, &Issues::default()) else { return };
+        let wanted: Vec<_> = problems.iter().map(|problem| (&problem.name, problem.record_type)).collect();
+        let places = zone_yaml::locate(&Place::root(&tree), self.apex, &wanted);
+        let reasons: Vec<_> = problems.iter().map(|problem| (problem.severity, problem.reason.clone())).collect();
+        for ((severity, reason), place) in reasons.into_iter().zip(places) {
+            match severity {
+                Severity::Error => self.reader.issues.error_at_key(&place, reason),
+                Severity::Warning => self.reader.issues.warn(&place, reason),
+            }
+        }
     }
 
     fn master(&self, text: &[u8]) -> Option<(Zone, Format)> {
@@ -171,8 +183,10 @@ impl Loader<'_> {
         }
         let zone = Master::new(self.path, self.apex, self.reader).load(text, self.seed)?;
         let is_directive = |line: &[u8]| {
-            let word = line.split(|octet| octet.is_ascii_whitespace()).next().unwrap_or_default();
-            word.eq_ignore_ascii_case(b"$INCLUDE") || word.eq_ignore_ascii_case(b"$GENERATE")
+            line.starts_with(b"$") && {
+                let word = line.split(|octet| octet.is_ascii_whitespace()).next().unwrap_or_default();
+                word.eq_ignore_ascii_case(b"$INCLUDE") || word.eq_ignore_ascii_case(b"$GENERATE")
+            }
         };
         let has_directives = text.split(|octet| *octet == b'\n').any(is_directive);
         Some((zone, Format::Master { has_directives }))
@@ -276,6 +290,24 @@ mod tests {
         let expected = "300 ns1.example.com. dns\\.admin.example.net. 2 3600 600 604800 300";
         assert_eq!(found.as_deref(), Ok(expected));
         assert_eq!(rrset("z.yaml", &text, "", "ns1.example.com.", RecordType::A).as_deref(), Ok("300 192.0.2.1"));
+    }
+
+    #[test]
+    fn settings_hold_for_names_before_them_and_merged_names_come_last() {
+        let text = "'': {type: NS, value: ns1}\nns1: {type: A, value: 192.0.2.1}\n\
+                    $zone: {default_ttl: 5m, soa: {}}\n<<: {ns1: {type: A, value: 192.0.2.9}, b: {type: A, value: 192.0.2.2}}\n";
+        let check = |owner, record_type, expected: &str| {
+            assert_eq!(rrset("z.yaml", text, "", owner, record_type).as_deref(), Ok(expected));
+        };
+        check("example.com.", RecordType::NS, "300 ns1.example.com.");
+        check("ns1.example.com.", RecordType::A, "300 192.0.2.1");
+        check("b.example.com.", RecordType::A, "300 192.0.2.2");
+        let twice = "'': {type: NS, value: ns.example.net.}\na: {type: A, value: 192.0.2.1}\n\
+                     b: {type: A, value: x}\na: {type: A, value: 192.0.2.2}\n";
+        let errors = rrset("z.yaml", twice, ", soa: {}", "a.example.com.", RecordType::A).unwrap_err();
+        let shown = errors.join("; ");
+        assert!(errors.len() == 2 && shown.contains("the key `a` is written twice, first in line 2"), "{shown}");
+        assert!(shown.contains("no IPv4 address"), "{shown}");
     }
 
     #[test]
