@@ -139,6 +139,11 @@ impl Load {
 
 /// Asks `server` for `duration` with `window` queries outstanding.
 pub fn run(server: SocketAddr, queries: &Queries, window: usize, duration: Duration) -> Load {
+    run_paced(server, queries, window, Duration::ZERO, duration)
+}
+
+/// As [`run`], but with a pause once all of a window are answered, so that the latency of a server that is not busy shows.
+pub fn run_paced(server: SocketAddr, queries: &Queries, window: usize, pause: Duration, duration: Duration) -> Load {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     if queries.sources.is_empty() {
         socket.connect(server).unwrap();
@@ -153,6 +158,7 @@ pub fn run(server: SocketAddr, queries: &Queries, window: usize, duration: Durat
         target: target.into(),
         queries,
         window,
+        pause,
         outstanding: 0,
         next: 0,
         sent_at: vec![u32::MAX; 65_536],
@@ -176,6 +182,7 @@ struct Client<'q> {
     target: SockaddrIn,
     queries: &'q Queries,
     window: usize,
+    pause: Duration,
     outstanding: usize,
     /// How many were sent; the last 16 bits are the id of the next.
     next: usize,
@@ -198,8 +205,12 @@ impl Client<'_> {
                 self.load.elapsed = elapsed;
                 return self.load;
             }
-            let now = u32::try_from(elapsed.as_micros()).unwrap();
-            while self.outstanding < self.window {
+            let mut now = u32::try_from(elapsed.as_micros()).unwrap();
+            if !self.pause.is_zero() && self.outstanding == 0 {
+                std::thread::sleep(self.pause);
+                now = u32::try_from(started.elapsed().as_micros()).unwrap();
+            }
+            while self.outstanding < self.window && (self.pause.is_zero() || self.outstanding == 0) {
                 self.send(&mut send_headers, now);
             }
             self.receive(&mut receive_headers, &mut buffers, started);

@@ -1,31 +1,67 @@
-//! Long work beside the answering of queries, on threads that give way to it.
+//! Long work beside the answering of queries: one thread that gives way to all others.
+//!
+//! It is one thread for good, and the first load runs on it too: memory that a replaced zone leaves behind is kept by
+//! the allocator for the thread that asked for it, and so the next load takes it up again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{OnceLock, mpsc};
+use std::thread::Builder;
 
 use tokio::sync::oneshot;
 use tracing::warn;
 
-/// How far back such a thread stands behind the workers when both want a core: the last place there is (`nice`).
+/// How far back it stands behind the workers when both want a core: the last place there is (`nice`).
 const NICENESS: i32 = 19;
 
-/// Runs `work` on a thread of its own with the lowest priority, so that a load of large files or the freeing of a large
-/// zone takes no processor from workers, mesh and probes. The receiver fails where the work panicked.
-///
-/// # Errors
-/// The system has no thread left.
+/// What work has to give way to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Priority {
+    /// Nothing: nobody is answered before it is done. For the first load; what ran once at the lowest stays there.
+    AsStarted,
+    /// Everything else in this process and beside it.
+    Lowest,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Does `work` after what was given before it. The receiver fails where the work panicked or no thread could be started.
 pub(super) fn run<T: Send + 'static>(
-    name: &str,
+    priority: Priority,
     work: impl FnOnce() -> T + Send + 'static,
-) -> std::io::Result<oneshot::Receiver<T>> {
+) -> oneshot::Receiver<T> {
+    static QUEUE: OnceLock<mpsc::Sender<Job>> = OnceLock::new();
     let (done, outcome) = oneshot::channel();
-    let thread = move || {
-        // Of the calling thread only, as Linux has it.
-        if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
-            warn!(%error, "a background thread keeps its priority");
+    let job = move || {
+        if priority == Priority::Lowest {
+            give_way();
         }
         // Nobody waits for some work.
         let _ = done.send(work());
     };
-    std::thread::Builder::new().name(name.to_owned()).spawn(thread)?;
-    Ok(outcome)
+    // A queue that nobody serves drops the job, which the receiver shows.
+    let _ = QUEUE.get_or_init(start).send(Box::new(job));
+    outcome
+}
+
+fn start() -> mpsc::Sender<Job> {
+    let (queue, jobs) = mpsc::channel::<Job>();
+    let serve = move || {
+        for job in jobs {
+            // A panic is told by its hook, and by the receiver.
+            let _ = catch_unwind(AssertUnwindSafe(job));
+        }
+    };
+    if let Err(error) = Builder::new().name("background".to_owned()).spawn(serve) {
+        warn!(%error, "no thread for background work");
+    }
+    queue
+}
+
+fn give_way() {
+    // Of the calling thread only, as Linux has it.
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        warn!(%error, "the background thread keeps its priority");
+    }
 }
 
 #[cfg(test)]
@@ -36,7 +72,14 @@ mod tests {
     async fn the_work_gives_way_and_the_caller_does_not() {
         let niceness = || rustix::process::getpriority_process(None).unwrap();
         let before = niceness();
-        assert_eq!(run("test", niceness).unwrap().await, Ok(NICENESS));
+        assert_eq!(run(Priority::Lowest, niceness).await, Ok(NICENESS));
         assert_eq!(niceness(), before);
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_takes_no_other_with_it() {
+        let failed = run(Priority::AsStarted, || std::panic::panic_any("meant to fail"));
+        assert!(failed.await.is_err());
+        assert_eq!(run(Priority::AsStarted, || 7).await, Ok(7));
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::background::{self, Priority};
 use super::board::Board;
 use super::control::Question;
 use super::explain;
@@ -13,7 +14,12 @@ use crate::status::{Moment, Remembered};
 
 /// Loads a node's configuration under a fresh secret. Warnings go to the log; the error is every error, as text.
 pub fn load(path: &Path) -> Result<Config, String> {
-    let (config, warnings) = config::load(path, seed()?).map_err(|errors| errors.to_string())?;
+    let (path, seed) = (path.to_owned(), seed()?);
+    let (send, loaded) = std::sync::mpsc::channel();
+    // On the thread of later loads, which then take up the memory that this one's zones leave behind.
+    let _ = background::run(Priority::AsStarted, move || send.send(config::load(&path, seed)));
+    let loaded = loaded.recv().map_err(|_| "the load broke off; the log says where".to_owned())?;
+    let (config, warnings) = loaded.map_err(|errors| errors.to_string())?;
     for warning in &warnings.problems {
         tracing::warn!(problem = %super::reload::one_line(warning), "configuration");
     }

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tracing::{error, info};
 
-use super::background;
+use super::background::{self, Priority};
 use super::board::{Board, Flip};
 use super::clock::Clock;
 use super::memory::{self, Now};
@@ -306,8 +306,8 @@ impl Publisher {
         let current = self.snapshot.load();
         for old in self.replaced.extract_if(.., |old| Arc::strong_count(old) == 1) {
             if !old.has_same_zones(&current) {
-                // Where the system has no thread left, it is freed here.
-                let _ = background::run("free", move || drop(old));
+                // Nobody waits for the end of it.
+                let _ = background::run(Priority::Lowest, move || drop(old));
             }
         }
     }

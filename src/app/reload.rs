@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
-use super::background;
+use super::background::{self, Priority};
 use super::clock::Clock;
 use super::ledger::Ledger;
 use super::prepare::Prepared;
@@ -154,9 +154,8 @@ impl Reloader {
             }
             Ok(config)
         };
-        let other = |error: &dyn std::fmt::Display| Refusal::Other(format!("loading: {error}"));
-        let loading = background::run("reload", load).map_err(|error| other(&error))?;
-        loading.await.map_err(|error| other(&error))?
+        let loaded = background::run(Priority::Lowest, load).await;
+        loaded.map_err(|_| Refusal::Other("the load broke off; the log says where".to_owned()))?
     }
 
     /// Puts the files that were loaded together with the updates of the journal, and both to use; no update is made
