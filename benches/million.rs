@@ -29,6 +29,8 @@ use support::{data, generator, hosting, node, table};
 
 /// Queries outstanding during a reload: few enough that what is measured is the server's time and not its queue.
 const WINDOW: usize = 32;
+/// Between two windows, so that neither core is busy without end.
+const PAUSE: Duration = Duration::from_micros(500);
 /// How long the load runs before and behind the signal to reload, and as long without one.
 const LOAD: Duration = Duration::from_secs(8);
 /// Zones beside the one that changes.
@@ -105,7 +107,7 @@ fn reload(records: usize, rounds: usize, folder: &Path) {
     let queries = generator::Queries::new(hosting::questions(data::ZONE, records));
     let file = folder.join(MASTER.name).join("bench.zone");
     let run = |what: &str| {
-        let load = generator::run(server.address, &queries, WINDOW, LOAD);
+        let load = generator::run_paced(server.address, &queries, WINDOW, PAUSE, LOAD);
         let at = |share| load.percentile(share);
         println!(
             "{what}: {:.0} answers/s, {} lost, p50 {} us, p99 {} us, p99.9 {} us, p99.99 {} us",

@@ -29,18 +29,26 @@ pub(super) fn run<T: Send + 'static>(
     priority: Priority,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> oneshot::Receiver<T> {
-    static QUEUE: OnceLock<mpsc::Sender<Job>> = OnceLock::new();
     let (done, outcome) = oneshot::channel();
+    let work = move || {
+        // Who waited may have left.
+        let _ = done.send(work());
+    };
+    begin(priority, work);
+    outcome
+}
+
+/// As [`run`], of work that nobody waits for.
+pub(super) fn begin(priority: Priority, work: impl FnOnce() + Send + 'static) {
+    static QUEUE: OnceLock<mpsc::Sender<Job>> = OnceLock::new();
     let job = move || {
         if priority == Priority::Lowest {
             give_way();
         }
-        // Nobody waits for some work.
-        let _ = done.send(work());
+        work();
     };
-    // A queue that nobody serves drops the job, which the receiver shows.
+    // A queue that nobody serves drops the job and what is in it.
     let _ = QUEUE.get_or_init(start).send(Box::new(job));
-    outcome
 }
 
 fn start() -> mpsc::Sender<Job> {

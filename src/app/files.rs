@@ -17,7 +17,11 @@ pub fn load(path: &Path) -> Result<Config, String> {
     let (path, seed) = (path.to_owned(), seed()?);
     let (send, loaded) = std::sync::mpsc::channel();
     // On the thread of later loads, which then take up the memory that this one's zones leave behind.
-    let _ = background::run(Priority::AsStarted, move || send.send(config::load(&path, seed)));
+    let load = move || {
+        // The receiver below waits for it.
+        let _ = send.send(config::load(&path, seed));
+    };
+    background::begin(Priority::AsStarted, load);
     let loaded = loaded.recv().map_err(|_| "the load broke off; the log says where".to_owned())?;
     let (config, warnings) = loaded.map_err(|errors| errors.to_string())?;
     for warning in &warnings.problems {

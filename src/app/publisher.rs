@@ -306,8 +306,7 @@ impl Publisher {
         let current = self.snapshot.load();
         for old in self.replaced.extract_if(.., |old| Arc::strong_count(old) == 1) {
             if !old.has_same_zones(&current) {
-                // Nobody waits for the end of it.
-                let _ = background::run(Priority::Lowest, move || drop(old));
+                background::begin(Priority::Lowest, move || drop(old));
             }
         }
     }
