@@ -169,8 +169,8 @@ impl Reloader {
             Ok((config, prepared, settled))
         };
         let other = |error: &dyn std::fmt::Display| Refusal::Other(format!("merging zones: {error}"));
-        let preparing = background::run("reload", prepare).map_err(|error| other(&error))?;
-        let (config, prepared, settled) = preparing.await.map_err(|error| other(&error))??;
+        let preparing = background::run(Priority::Lowest, prepare).await;
+        let (config, prepared, settled) = preparing.map_err(|error| other(&error))??;
         self.apply(config, prepared).await?;
         let ledger = Arc::clone(&self.ledger);
         tokio::task::spawn_blocking(move || ledger.commit(settled)).await.map_err(|error| other(&error))
