@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test program owns its clock")]
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+mod forms;
 mod generate;
 mod servers;
 #[path = "../support/mod.rs"]
