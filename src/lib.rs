@@ -17,6 +17,7 @@ pub mod admin;
 pub mod agent;
 pub mod answer;
 pub mod app;
+pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod journal;

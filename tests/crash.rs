@@ -204,7 +204,7 @@ fn keeps() {
                 let mut serial = kept.map_or(1, |kept| kept.zone.soa().serial);
                 loop {
                     serial += 1;
-                    store.save(&ViewName::default(), &version(zone, serial), u64::from(serial)).unwrap();
+                    store.save(&ViewName::default(), &version(zone, serial), u64::from(serial), None).unwrap();
                     tell(zone, serial);
                 }
             });

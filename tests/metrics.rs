@@ -39,7 +39,6 @@ fn filled() -> Metrics {
     metrics.status_changed(ObjectKind::Pool);
     metrics.reloaded(Reload::Applied, 1.8e9);
     metrics.set_generation(7);
-    metrics.secondary_has("example.com.", IpAddr::V4(Ipv4Addr::LOCALHOST), 5);
     metrics.ready();
     let age = Some(Duration::from_millis(1234));
     metrics.set_reader(
@@ -54,6 +53,9 @@ fn filled() -> Metrics {
             scrape.zone("example.com.", 1, 4);
             scrape.journal("example.com.", 3, 900, 60);
             scrape.zone_conflicts("example.com.", 1);
+            scrape.secondary("example.com.", IpAddr::V4(Ipv4Addr::LOCALHOST), 5);
+            scrape.inbound_zone("example.com.", Some(1_800_000_000), Some(1_800_000_001));
+            scrape.catalog("cat.example.com.", 3, 1);
             scrape.kernel_udp("ipv4", KernelUdp::ReceiveBuffer, 1);
             scrape.socket_drops("[::]:53", 0);
             scrape.source("haproxy", true, age, 3);

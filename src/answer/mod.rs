@@ -42,7 +42,10 @@ pub use respond::respond;
 pub use selector::{Criteria, Origin, Selector, VIEWS_MAX};
 pub use settings::{Chaos, EdnsSettings, Settings, SyntheticZone, Unmatched};
 pub use snapshot::{Snapshot, prepare_zones};
-pub use transfers::{Access, Peer, Primary, TransferWideIps, Transfers, ZoneTransfer};
+pub use transfers::{
+    Access, CatalogConsumer, CatalogMembers, CatalogRole, InboundLimits, MemberOf, Membership, Peer, Primary, Quotas,
+    TransferWideIps, Transfers, ZoneTransfer,
+};
 pub use updates::{UpdateAction, UpdateNames, UpdateRule, ZoneUpdates};
 pub use view::View;
 pub use worker::{ViewChoice, Worker};

@@ -1,7 +1,9 @@
 //! Who may have a zone by transfer, who is told of its changes, and who may change it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::updates::ZoneUpdates;
 use crate::topology::Prefix;
@@ -10,7 +12,20 @@ use crate::zone::ZoneId;
 
 /// What is configured of the transfer of each zone; a zone that is not here is given to nobody.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Transfers(HashMap<ZoneId, ZoneTransfer>);
+pub struct Transfers {
+    zones: HashMap<ZoneId, ZoneTransfer>,
+    /// How many may be under way at once.
+    pub quotas: Quotas,
+}
+
+/// How many transfers may be under way at once, over all zones and servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quotas {
+    /// To other servers; who comes when there are so many is told to come again.
+    pub outbound: usize,
+    /// From other servers; further ones wait for their turn.
+    pub inbound: usize,
+}
 
 /// What is configured of one zone's transfer and update.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -25,6 +40,59 @@ pub struct ZoneTransfer {
     pub primary: Option<Primary>,
     /// Who may change it by dynamic update.
     pub updates: ZoneUpdates,
+    /// What it is beside a zone, when it is a catalog (RFC 9432).
+    pub catalog: Option<CatalogRole>,
+    /// The catalog of this node that lists it.
+    pub member_of: Option<MemberOf>,
+}
+
+/// Whether a catalog is made here or used here.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CatalogRole {
+    /// This node makes it of its own zones.
+    Produced(CatalogMembers),
+    /// It comes from a primary, and its members become zones of this node.
+    Consumed(Arc<CatalogConsumer>),
+}
+
+/// Which zones of this node a catalog of its own lists; never other catalogs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CatalogMembers {
+    /// All of the view.
+    All,
+    /// Those that say so.
+    Named,
+}
+
+/// How the members of a catalog become zones of this node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CatalogConsumer {
+    /// The settings of a member of no group that is known here.
+    pub template: ZoneTransfer,
+    /// The settings of members of these groups (RFC 9432 §4.4.2).
+    pub groups: BTreeMap<String, ZoneTransfer>,
+    /// How many members it may have; a version with more is not taken over.
+    pub members_max: usize,
+}
+
+/// What a zone of this node says of its place in a catalog of this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberOf {
+    /// The catalog.
+    pub catalog: Name,
+    /// How its secondaries shall treat it.
+    pub group: Option<String>,
+    /// The catalog that may take it over (RFC 9432 §4.4.1).
+    pub coo: Option<Name>,
+}
+
+/// What made a zone appear on this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// The catalog that lists it.
+    pub catalog: Name,
+    /// Under which label. With another label, it is another zone of the same name.
+    pub label: Arc<[u8]>,
 }
 
 /// Lets somebody in who has all that it names.
@@ -50,6 +118,23 @@ pub struct Peer {
 pub struct Primary {
     /// The servers that have it, asked in this order.
     pub servers: Vec<Peer>,
+    /// What a transfer from them may take.
+    pub limits: InboundLimits,
+    /// The catalog that brought the zone; none when it is configured.
+    pub member: Option<Membership>,
+}
+
+/// What one transfer in may take. Past any of these it is given up, and the last version stays in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InboundLimits {
+    /// Records.
+    pub records_max: u64,
+    /// Octets of owners and RDATA.
+    pub octets_max: u64,
+    /// From the first question to the last record.
+    pub time_max: Duration,
+    /// For connecting, and for each next message.
+    pub wait_max: Duration,
 }
 
 /// What becomes of wide IPs in a transferred zone. Other servers know nothing of health or topology, so that a wide IP
@@ -65,18 +150,23 @@ pub enum TransferWideIps {
 
 impl Transfers {
     /// The settings of these zones.
-    pub fn new(zones: impl IntoIterator<Item = (ZoneId, ZoneTransfer)>) -> Self {
-        Self(zones.into_iter().collect())
+    pub fn new(zones: impl IntoIterator<Item = (ZoneId, ZoneTransfer)>, quotas: Quotas) -> Self {
+        Self { zones: zones.into_iter().collect(), quotas }
     }
 
     /// The settings of the zone of that identity.
     pub fn get(&self, id: &ZoneId) -> Option<&ZoneTransfer> {
-        self.0.get(id)
+        self.zones.get(id)
+    }
+
+    /// These settings and those of more zones.
+    pub fn with(&self, more: impl IntoIterator<Item = (ZoneId, ZoneTransfer)>) -> Self {
+        Self { zones: self.zones.clone().into_iter().chain(more).collect(), quotas: self.quotas }
     }
 
     /// Every zone that has settings, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&ZoneId, &ZoneTransfer)> {
-        self.0.iter()
+        self.zones.iter()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::catalogs::Catalogs;
 use super::prepare::{Prepared, ViewZones};
 use super::{guard, names};
 use crate::answer::{Snapshot, View, prepare_zones};
@@ -34,6 +35,8 @@ pub(super) struct Board {
     told: Vec<Option<(Availability, Enabled)>>,
     /// The versions of secondary zones that came by transfer.
     transferred: HashMap<ZoneId, Arc<Zone>>,
+    /// The zones that come and go with catalogs.
+    catalogs: Catalogs,
 }
 
 /// An object whose state changed, for the log.
@@ -87,18 +90,29 @@ impl Board {
             last: None,
             told: Vec::new(),
             transferred: HashMap::new(),
+            catalogs: Catalogs::default(),
         };
+        board.catalogs.configure(&mut board.prepared, &mut board.transferred);
         board.told = board.states();
         board
     }
 
     /// Puts a version of a secondary zone to use, or none when the last one expired. The wide IPs in it stay.
     pub(super) fn replace_zone(&mut self, new: NewZone) {
-        match new.zone {
-            Some(zone) => self.transferred.insert(new.id.clone(), zone),
+        let policy = self.prepared.answer.transfers.get(&new.id);
+        let Some(primary) = policy.and_then(|policy| policy.primary.as_ref()) else { return };
+        if primary.member != new.member {
+            // It was sent before its catalog let go of it, or listed another zone of that name.
+            return;
+        }
+        match &new.zone {
+            Some(zone) => self.transferred.insert(new.id.clone(), Arc::clone(zone)),
             None => self.transferred.remove(&new.id),
         };
         self.put_transferred(&new.id);
+        if let Some(zone) = &new.zone {
+            self.take_catalog(&new.id, zone);
+        }
         self.has_other_zones = true;
     }
 
@@ -112,6 +126,26 @@ impl Board {
         view.zones.put(zone);
         self.has_other_zones = true;
         true
+    }
+
+    /// Lets the members of a catalog become zones.
+    pub(super) fn take_catalog(&mut self, id: &ZoneId, zone: &Zone) {
+        self.is_stale |= self.catalogs.take(id, zone, &mut self.prepared, &mut self.transferred);
+    }
+
+    /// Continues the numbers of a catalog of this node from its version of the last run.
+    pub(super) fn restore_produced(&mut self, id: ZoneId, zone: Arc<Zone>) {
+        self.catalogs.restore_produced(id, zone, &mut self.prepared);
+    }
+
+    /// The zones that come and go with catalogs.
+    pub(super) const fn catalogs(&self) -> &Catalogs {
+        &self.catalogs
+    }
+
+    /// See [`Self::catalogs`].
+    pub(super) const fn catalogs_mut(&mut self) -> &mut Catalogs {
+        &mut self.catalogs
     }
 
     /// Puts what came by transfer in the place of a configured secondary zone. Costs what differs from the zone that is
@@ -162,6 +196,7 @@ impl Board {
         }
         table.configure(model.watched(), prepared.status, now);
         self.prepared = prepared;
+        self.catalogs.configure(&mut self.prepared, &mut self.transferred);
         let transfers = Arc::clone(&self.prepared.answer.transfers);
         self.transferred.retain(|id, _| transfers.get(id).is_some_and(|transfer| transfer.primary.is_some()));
         for id in self.transferred.keys().cloned().collect::<Vec<_>>() {
@@ -344,7 +379,7 @@ fn keep_addresses(old: &Model, new: &mut Model) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::{self, Primary, Transfers, ZoneTransfer};
+    use crate::answer::{self, InboundLimits, Primary, Quotas, Transfers, ZoneTransfer};
     use crate::app::sample;
     use crate::status::{Discovered, RememberedVerdict, Source};
     use crate::wideip::{Discovery, ServerId, VirtualServer, WhenAllDown};
@@ -397,8 +432,11 @@ mod tests {
     fn another_zone_changes_only_the_zones_and_keeps_the_names_of_wide_ips() {
         let apex: Name = "example.com.".parse().unwrap();
         let mut prepared = sample::prepared(sample::model());
-        let policy = ZoneTransfer { primary: Some(Primary { servers: Vec::new() }), ..ZoneTransfer::default() };
-        let transfers = Arc::new(Transfers::new([(apex.clone().into(), policy)]));
+        let time = std::time::Duration::from_secs(1);
+        let limits = InboundLimits { records_max: 1, octets_max: 1, time_max: time, wait_max: time };
+        let primary = Primary { servers: Vec::new(), limits, member: None };
+        let policy = ZoneTransfer { primary: Some(primary), ..ZoneTransfer::default() };
+        let transfers = Arc::new(Transfers::new([(apex.clone().into(), policy)], Quotas::default()));
         prepared.answer = Arc::new(answer::Settings { transfers, ..(*prepared.answer).clone() });
         let empty = |apex: &Name| Arc::new(ZoneBuilder::new(apex, 7).finish());
         let others = (0..100).map(|n| empty(&format!("z{n}.example.").parse().unwrap()));
@@ -409,7 +447,7 @@ mod tests {
         let first = board.settle(at(0)).unwrap().snapshot;
         let mut builder = ZoneBuilder::new(&apex, 7);
         builder.add(&apex, RecordType::A, 60, &[192, 0, 2, 1]).unwrap();
-        board.replace_zone(NewZone { id: apex.clone().into(), zone: Some(Arc::new(builder.finish())) });
+        board.replace_zone(NewZone { id: apex.clone().into(), member: None, zone: Some(Arc::new(builder.finish())) });
         let settled = board.settle(at(1)).unwrap();
         assert!(settled.targets.is_none(), "nothing else is to be probed");
         let second = settled.snapshot;
@@ -420,7 +458,7 @@ mod tests {
         assert_eq!(zone(&second, "www.example.com.").records(), 1);
         assert!(zone(&second, "www.example.com.").contains(&NameKey::new(&"www.example.com.".parse().unwrap(), 7)));
         assert!(Arc::ptr_eq(&zone(&first, "z7.example."), &zone(&second, "z7.example.")));
-        board.replace_zone(NewZone { id: apex.into(), zone: None });
+        board.replace_zone(NewZone { id: apex.into(), member: None, zone: None });
         assert_eq!(zone(&board.settle(at(2)).unwrap().snapshot, "www.example.com.").records(), 0);
         board.apply(&sample::verdict("ny-lb1", Availability::Available, 3), at(3));
         assert!(board.settle(at(3)).unwrap().snapshot.generation == 4);

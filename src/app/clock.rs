@@ -32,6 +32,11 @@ impl Clock {
     pub fn wall_millis(&self) -> u64 {
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
     }
+
+    /// The wall clock as a serial of a zone: seconds since 1970, modulo 2^32.
+    pub fn serial(&self) -> u32 {
+        u32::try_from(self.wall_millis() / 1000 % (1 << 32)).unwrap_or(0)
+    }
 }
 
 /// A duration in whole milliseconds, capped instead of wrapped.

@@ -33,7 +33,7 @@ pub fn load(path: &Path) -> Result<Config, String> {
 /// Loads and compiles everything that serving would; gives what was noticed.
 pub fn check(path: &Path) -> Result<Warnings, LoadErrors> {
     let (mut config, warnings) = config::load(path, 0)?;
-    match Prepared::new(&mut config) {
+    match Prepared::new(&mut config, 0) {
         Ok(_) => Ok(warnings),
         Err(message) => {
             let problem = config::Problem {
@@ -53,7 +53,7 @@ pub fn check(path: &Path) -> Result<Warnings, LoadErrors> {
 /// Explains a question from files: the health of everything is unknown.
 pub fn explain_files(path: &Path, question: &Question) -> Result<Value, String> {
     let mut config = load(path)?;
-    let prepared = Prepared::new(&mut config)?;
+    let prepared = Prepared::new(&mut config, 0)?;
     let mut board = Board::new(prepared, &Remembered::default(), Moment::default());
     let settled = board.settle(Moment::default()).ok_or("nothing to explain")?;
     explain::explain(&settled.snapshot, question)

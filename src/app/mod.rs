@@ -9,6 +9,7 @@ pub mod agent;
 pub mod backend;
 mod background;
 mod board;
+mod catalogs;
 pub mod clock;
 pub mod control;
 pub mod demo;
@@ -37,6 +38,8 @@ mod tree;
 mod vantage;
 mod view;
 pub mod watch;
+mod zone_tree;
+mod zones;
 
 pub use files::{check, explain_files, load};
 pub use node::{Node, StartError};

@@ -22,6 +22,7 @@ use super::reload::{self, Reloader};
 use super::saver;
 use super::state::{StateError, Store};
 use super::tasks::{Drain, Tasks, UnexpectedEnd};
+use super::zones;
 use crate::admin::{self, Admin, AdminError, ExplainQuery, Pages};
 use crate::answer::{self, Snapshot, Worker};
 use crate::config::Config;
@@ -31,7 +32,7 @@ use crate::mesh::PeerStates;
 use crate::metrics::Metrics;
 use crate::monitor::{Authorities, CONCURRENCY_DEFAULT, Schedule, ScheduleOptions};
 use crate::status::Remembered;
-use crate::transfer::{self, NewZone, ZoneStore};
+use crate::transfer::{self, ZoneStates, ZoneStore};
 use crate::update;
 
 /// How many versions of secondary zones may wait.
@@ -73,11 +74,11 @@ impl Node {
         let ledger = open_journal(&config, clock, &metrics)?;
         let settled = ledger.settle(&mut config);
         ledger.commit(settled);
-        let prepared = Prepared::new(&mut config).map_err(StartError::Other)?;
+        let prepared = Prepared::new(&mut config, clock.serial()).map_err(StartError::Other)?;
         let monitors = prepared.monitors.clone();
         let mut board = Board::new(prepared, &remembered, clock.now());
         let zone_store = ZoneStore::new(&config.state);
-        restore_zones(&mut board, &zone_store, clock);
+        let restored = zones::restore(&mut board, &zone_store, clock.wall_millis() / 1000);
         let first = board.settle(clock.now()).ok_or_else(|| StartError::Other("no first snapshot".into()))?;
         let snapshot = Arc::new(ArcSwap::from_pointee(first.snapshot));
 
@@ -104,13 +105,18 @@ impl Node {
         tasks.spawn("saver", saver::run(store, saves_in));
         let (versions, versions_in) = mpsc::channel(VERSIONS_MAX);
         let published = watch::Sender::new(0);
+        let zone_states = ZoneStates::default();
         let context = transfer::Context {
             snapshot: Arc::clone(&snapshot),
             metrics: Arc::clone(&metrics),
+            states: zone_states.clone(),
             unix_seconds: Arc::new(move || clock.wall_millis() / 1000),
         };
-        let (server, mut drain, generations) =
-            (transfer::Server::new(context.clone(), versions, zone_store), tasks.drain(), published.subscribe());
+        let (server, mut drain, generations) = (
+            transfer::Server::new(context.clone(), versions, zone_store, restored),
+            tasks.drain(),
+            published.subscribe(),
+        );
         server.remember(ledger.journal());
         let (new_versions, new_versions_in) = mpsc::channel(VERSIONS_MAX);
         let parts = update::parts(context, ledger.journal().clone(), new_versions);
@@ -136,8 +142,16 @@ impl Node {
         );
         tasks.spawn("reload", reloader.run(tasks.drain()));
 
-        let operations =
-            Arc::new(Operations::new(commands, Arc::clone(&snapshot), first_round, peers, ledger, metrics, clock));
+        let operations = Arc::new(Operations::new(
+            commands,
+            Arc::clone(&snapshot),
+            first_round,
+            peers,
+            ledger,
+            zone_states,
+            metrics,
+            clock,
+        ));
         let admin = config.admin.map(|address| {
             Admin::start(address, pages(&operations), admin::Limits::default(), Arc::clone(operations.metrics()))
         });
@@ -188,22 +202,6 @@ fn open_journal(config: &Config, clock: Clock, metrics: &Arc<Metrics>) -> Result
     let journal = journal.map_err(|error| StartError::Other(error.to_string()))?;
     journal.count_in(metrics);
     Ok(Ledger::new(journal, config.seed, clock, metrics))
-}
-
-/// Puts the kept versions of secondary zones to use, as far as they did not expire meanwhile.
-fn restore_zones(board: &mut Board, store: &ZoneStore, clock: Clock) {
-    let (transfers, seed) = (Arc::clone(&board.prepared().answer.transfers), board.prepared().seed);
-    for (id, _) in transfers.iter().filter(|(_, transfer)| transfer.primary.is_some()) {
-        match store.load(id, seed) {
-            Ok(Some(stored)) => {
-                if let Some(zone) = stored.served(clock.wall_millis() / 1000) {
-                    board.replace_zone(NewZone { id: id.clone(), zone: Some(Arc::new(zone)) });
-                }
-            }
-            Ok(None) => {}
-            Err(error) => warn!(zone = %id, %error, "the kept version of a secondary zone cannot be used"),
-        }
-    }
 }
 
 /// What the last run left behind. Overrides that cannot be read are an error: an operator's word is not forgotten in

@@ -14,12 +14,13 @@ use super::flush::Force;
 use super::ledger::Ledger;
 use super::publisher::{Command, Guard, MonitorRound};
 use super::view::View;
-use super::{explain, names, tree};
+use super::{explain, names, tree, zone_tree};
 use crate::admin::Readiness;
 use crate::answer::Snapshot;
 use crate::mesh::PeerStates;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Scrape};
 use crate::status::{Enabled, ObjectKind, Override};
+use crate::transfer::ZoneStates;
 
 /// The longest reason kept, in characters.
 const REASON_MAX: usize = 500;
@@ -35,6 +36,8 @@ pub struct Operations {
     peers: PeerStates,
     /// The files of zones and the journal.
     ledger: Arc<Ledger>,
+    /// How the transfers of zones go.
+    zones: ZoneStates,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
@@ -46,12 +49,13 @@ impl Operations {
         monitors_done: watch::Receiver<bool>,
         peers: PeerStates,
         ledger: Arc<Ledger>,
+        zones: ZoneStates,
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
         let of_mesh = peers.clone();
         metrics.set_reader("mesh", Box::new(move |scrape| of_mesh.scrape(scrape, clock.now())));
-        Self { commands, snapshot, monitors_done, ready: AtomicBool::new(false), peers, ledger, metrics, clock }
+        Self { commands, snapshot, monitors_done, ready: AtomicBool::new(false), peers, ledger, zones, metrics, clock }
     }
 
     /// Does what a control request asks.
@@ -78,6 +82,7 @@ impl Operations {
         let mut status = tree::status(&view);
         if let Some(status) = status.as_object_mut() {
             status.insert("zone_file_conflicts".to_owned(), self.ledger.conflicts());
+            status.insert("zones".to_owned(), zone_tree::status(&view, &self.zones));
         }
         Ok(status)
     }
@@ -131,7 +136,12 @@ impl Operations {
     pub(super) async fn scrape(&self) -> Result<String, String> {
         self.readiness().await;
         let view = self.view().await?;
-        self.metrics.set_reader("objects", Box::new(move |scrape| tree::scrape(&view, scrape)));
+        let zones = self.zones.clone();
+        let read = move |scrape: &mut Scrape| {
+            tree::scrape(&view, scrape);
+            zone_tree::scrape(&view, &zones, scrape);
+        };
+        self.metrics.set_reader("objects", Box::new(read));
         self.metrics.export().map_err(|error| format!("writing metrics: {error}"))
     }
 

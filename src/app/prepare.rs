@@ -44,6 +44,8 @@ pub(super) struct Prepared {
     pub(super) ready_timeout: Duration,
     /// What names are hashed under.
     pub(super) seed: u64,
+    /// When it was loaded, in seconds since 1970 modulo 2^32, for the serials of catalogs that are made here.
+    pub(super) loaded: u32,
 }
 
 /// What one view serves beside its wide IPs.
@@ -89,8 +91,8 @@ impl ViewZones {
 }
 
 impl Prepared {
-    /// Takes zones and objects out of `config` and compiles them. The error names what cannot be compiled.
-    pub(super) fn new(config: &mut Config) -> Result<Self, String> {
+    /// Takes zones and objects out of `config`, which was `loaded` then, and compiles them. The error names what cannot be compiled.
+    pub(super) fn new(config: &mut Config, loaded: u32) -> Result<Self, String> {
         let (city, asn) = (config.geoip.city.take(), config.geoip.asn.take());
         let topology = Topology::compile(&config.topology, city.as_deref(), asn.as_deref())
             .map_err(|error| format!("compiling the topology: {error}"))?;
@@ -121,6 +123,7 @@ impl Prepared {
             peers: config.mesh.as_ref().map(|mesh| mesh.peers.clone()).unwrap_or_default(),
             ready_timeout: config.ready_timeout,
             seed: config.seed,
+            loaded,
         })
     }
 

@@ -7,10 +7,11 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::background::{self, Priority};
 use super::board::{Board, Flip};
+use super::catalogs::News;
 use super::clock::Clock;
 use super::memory::{self, Now};
 use super::prepare::Prepared;
@@ -21,6 +22,7 @@ use super::vantage;
 use super::view::View;
 use crate::admin::Readiness;
 use crate::answer::Snapshot;
+use crate::catalog::Refused;
 use crate::mesh::Report;
 use crate::metrics::{Limit, Metrics, Site};
 use crate::monitor::Schedule;
@@ -281,6 +283,7 @@ impl Publisher {
     fn publish(&mut self) {
         self.let_go();
         let Some(settled) = self.board.settle(self.clock.now()) else { return };
+        self.board.catalogs_mut().take_news().into_iter().for_each(tell_catalog);
         for flip in &settled.flips {
             self.tell(flip);
         }
@@ -405,6 +408,21 @@ impl Publisher {
 
     fn now(&self) -> Now {
         Now { moment: self.clock.now(), unix_ms: self.clock.wall_millis() }
+    }
+}
+
+/// Tells the log of zones that come and go with catalogs.
+fn tell_catalog(news: News) {
+    match news {
+        News::Added(zone, member) => info!(%zone, catalog = %member.catalog, "a catalog brings a zone"),
+        News::Removed(zone, member) => info!(%zone, catalog = %member.catalog, "a catalog lists a zone no longer"),
+        News::Reset(zone, member) => {
+            info!(%zone, catalog = %member.catalog, "a zone starts anew: its catalog lists it under another label");
+        }
+        News::Refused(Refused { catalog, zone, reason }) => {
+            warn!(%zone, %catalog, %reason, "a zone of a catalog does not become a zone of this node");
+        }
+        News::Produced(zone, serial) => info!(%zone, serial, "made a catalog of the zones of this node"),
     }
 }
 

@@ -162,10 +162,10 @@ impl Reloader {
     /// meanwhile.
     async fn take_turn(&mut self, mut config: Config) -> Result<(), Refusal> {
         let _turn = self.ledger.journal().turn().await;
-        let ledger = Arc::clone(&self.ledger);
+        let (ledger, now) = (Arc::clone(&self.ledger), self.clock.serial());
         let prepare = move || {
             let settled = ledger.settle(&mut config);
-            let prepared = Prepared::new(&mut config).map_err(Refusal::Other)?;
+            let prepared = Prepared::new(&mut config, now).map_err(Refusal::Other)?;
             Ok((config, prepared, settled))
         };
         let other = |error: &dyn std::fmt::Display| Refusal::Other(format!("merging zones: {error}"));

@@ -85,6 +85,7 @@ pub(super) fn prepared(model: Model) -> Prepared {
         peers: Vec::new(),
         ready_timeout: Duration::from_secs(30),
         seed: 7,
+        loaded: 1000,
     }
 }
 

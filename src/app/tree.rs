@@ -152,9 +152,6 @@ fn pattern(pattern: &Pattern) -> String {
 /// Fills in the series that are only known when a scrape happens.
 pub(super) fn scrape(view: &View, scrape: &mut Scrape) {
     let model = view.tables.model();
-    for (id, zone) in &view.zones {
-        scrape.zone(&id.to_string(), zone.soa().serial, zone.records());
-    }
     for (id, one) in (0_u32..).map(VirtualServerId).zip(&model.virtual_servers) {
         if let (Some(known), Some(server)) = (view.tables.virtual_server(id), model.server(one.server)) {
             let age = known.status.reported.map(|reported| view.now.moment.since(reported));

@@ -1,10 +1,13 @@
 //! Everything that is known at one moment, to be shown to people and programs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::board::Board;
 use super::memory::Now;
 use super::prepare::ViewZones;
+use crate::answer::Transfers;
+use crate::catalog::Refused;
 use crate::status::Override;
 use crate::wideip::Tables;
 use crate::zone::{Zone, ZoneId};
@@ -23,6 +26,12 @@ pub(super) struct View {
     pub(super) overrides: Vec<Override>,
     /// The zones in use.
     pub(super) zones: Vec<(ZoneId, Arc<Zone>)>,
+    /// Where they come from, and who may have them.
+    pub(super) transfers: Arc<Transfers>,
+    /// The catalogs from elsewhere, and how many members each brings.
+    pub(super) catalogs: BTreeMap<ZoneId, usize>,
+    /// The zones that they list in vain.
+    pub(super) refused: Vec<Refused>,
 }
 
 impl View {
@@ -34,6 +43,9 @@ impl View {
             tables: board.tables().clone(),
             overrides: board.table().overrides().iter().cloned().collect(),
             zones: board.prepared().views.iter().flat_map(ViewZones::zones).collect(),
+            transfers: Arc::clone(&board.prepared().answer.transfers),
+            catalogs: board.catalogs().consumed().map(|(id, members)| (id.clone(), members)).collect(),
+            refused: board.catalogs().refused().to_vec(),
         }
     }
 }

@@ -29,6 +29,9 @@ pub(super) fn text(status: &Value, colour: Colour) -> String {
             branch(&mut out, object, kind, 0, colour);
         }
     }
+    for zone in list(status, "zones") {
+        out.push_str(&zone_line(zone));
+    }
     for one in list(status, "overrides") {
         let field = |name: &str| one.get(name).map(plain).unwrap_or_default();
         let until = field("until");
@@ -44,6 +47,27 @@ pub(super) fn text(status: &Value, colour: Colour) -> String {
         out.push_str(&format!("zone {zone}: {}\n", paint(Paint::Red, &text, colour)));
     }
     out
+}
+
+/// A zone: its role and version, and for a secondary how it stands with its primaries.
+fn zone_line(zone: &Value) -> String {
+    let field = |name: &str| zone.get(name).map(plain).unwrap_or_default();
+    let state = if field("serial").is_empty() { field("state") } else { format!("serial {}", field("serial")) };
+    let name = format!("zone {} {}", field("name"), field("role"));
+    let mut line = format!("{name:<NAME_WIDTH$} {state}");
+    for (key, label) in [("last_success", "confirmed"), ("next_refresh", "next refresh"), ("last_error", "error")] {
+        if !field(key).is_empty() {
+            line.push_str(&format!(", {label} {}", field(key)));
+        }
+    }
+    if !field("expires_in_seconds").is_empty() {
+        line.push_str(&format!(", expires in {} s", field("expires_in_seconds")));
+    }
+    for one in list(zone, "secondaries") {
+        let field = |name: &str| one.get(name).map(plain).unwrap_or_default();
+        line.push_str(&format!(", {} has {}", field("address"), field("serial")));
+    }
+    line + "\n"
 }
 
 /// One object and what it holds.
@@ -108,6 +132,9 @@ mod tests {
                 {"name": "ny-lb1", "availability": "available", "enabled": "disabled", "reason": "kernel", "agent": null}]}],
             "wide_ips": [{"name": "www.example.com.", "type": "A", "availability": "offline", "enabled": "enabled",
                 "source": "derived", "age_seconds": 2}],
+            "zones": [{"name": "example.", "role": "secondary", "serial": 7, "last_success": "t1", "last_error": "no", "next_refresh": "t2",
+                "expires_in_seconds": 9, "secondaries": [{"address": "192.0.2.1", "serial": 6}]},
+                {"name": "none.", "role": "secondary", "serial": null, "state": "no version to serve"}],
             "overrides": [{"kind": "server", "name": "ny-lb1", "enabled": "disabled", "until": null, "reason": "kernel"}],
         });
         let text = text(&status, Colour::Never);
@@ -116,7 +143,10 @@ mod tests {
         assert_eq!(lines[1].join(" "), "datacenter newyork available");
         assert_eq!(lines[2].join(" "), "server ny-lb1 available, disabled kernel");
         assert_eq!(lines[3].join(" "), "wide IP www.example.com. A offline (derived, 2 s ago)");
-        assert_eq!(lines[4].join(" "), "override: server ny-lb1 disabled: kernel");
+        let zone = "zone example. secondary serial 7, confirmed t1, next refresh t2, error no, expires in 9 s, 192.0.2.1 has 6";
+        assert_eq!(lines[4].join(" "), zone);
+        assert_eq!(lines[5].join(" "), "zone none. secondary no version to serve");
+        assert_eq!(lines[6].join(" "), "override: server ny-lb1 disabled: kernel");
         assert!(!text.contains('\x1b'));
     }
 }

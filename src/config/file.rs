@@ -3,6 +3,7 @@
 //! Nothing is checked here beyond the form of single values; names are resolved and ranges checked in `resolve`.
 
 pub(crate) use super::file_agent::{Agent, Haproxy, StaticSource};
+pub(crate) use super::file_catalog::{Catalog, CatalogMembers, MemberOf, Template};
 pub(crate) use super::file_edns::{CookieMode, CookieSettings, EdnsOptions};
 pub(crate) use super::file_limits::{Limits, RateLimit, RateMode, TcpLimits};
 pub(crate) use super::file_monitor::{Method, Monitor, MonitorType};
@@ -13,7 +14,7 @@ pub(crate) use super::file_steering::{
 };
 pub(crate) use super::file_topology::{Condition, Record, TopologyMatch};
 pub(crate) use super::file_transfer::{
-    Access, Key, KeyAlgorithm, Peer, Primary, Secret, Serial, Transfer, TransferWideIps, Update, UpdateAction,
-    UpdateMatch,
+    Access, Key, KeyAlgorithm, Peer, Primary, Secret, Serial, Transfer, TransferLimits, TransferWideIps, Update,
+    UpdateAction, UpdateMatch,
 };
 pub(crate) use super::file_views::View;

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::collections::List;
+use super::file::TransferLimits;
 use super::values::Written;
 use crate::topology::Prefix;
 
@@ -17,6 +18,8 @@ pub(crate) struct Limits {
     pub(crate) udp_workers: Option<usize>,
     /// The limits of TCP.
     pub(crate) tcp: Option<TcpLimits>,
+    /// How many zone transfers may be under way at once.
+    pub(crate) transfers: Option<TransferLimits>,
     /// How many responses a client network is sent by datagram, so that forged addresses cannot be flooded through this
     /// node. Default: no limit; `rate_limit: {}` sets the defaults below. Off because the largest resolvers ask for one
     /// name many hundred times a second with client subnets, and only who runs the node knows who they are.

@@ -13,8 +13,8 @@ use crate::topology::Prefix;
 use crate::wire::Name;
 
 use super::file::{
-    Condition, Datacenter, EdnsOptions, Key, Limits, Monitor, Pool, Primary, Record, Serial, Server, TopologyMatch,
-    Transfer, TransferWideIps, Update, View, WideIp,
+    Catalog, Condition, Datacenter, EdnsOptions, Key, Limits, MemberOf, Monitor, Pool, Primary, Record, Serial, Server,
+    TopologyMatch, Transfer, TransferWideIps, Update, View, WideIp,
 };
 
 /// The configuration of a Fairlead DNS node (`fairlead serve`).
@@ -187,6 +187,10 @@ pub(crate) struct Zone {
     /// What becomes of wide IPs when the zone is transferred: `omit` sends the records as they stand, `members` puts the
     /// addresses of all enabled members in their place. Default: omit.
     pub(crate) transfer_wide_ips: Option<TransferWideIps>,
+    /// What the zone is as a catalog of other zones (RFC 9432).
+    pub(crate) catalog: Option<Catalog>,
+    /// The zone's place in a catalog that this node makes.
+    pub(crate) member_of: Option<MemberOf>,
     /// Who may ask for names of this zone, in the place of the node's lists. Default: whom the node lets ask.
     #[serde(default)]
     pub(crate) allow_query: Option<List<Written<Prefix>>>,

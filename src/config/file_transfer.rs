@@ -3,12 +3,13 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::collections::{List, OneOrMore};
-use super::values::Written;
+use super::values::{Octets, Written};
 use crate::topology::Prefix;
 use crate::wire::{Name, RecordType};
 
@@ -147,6 +148,24 @@ pub(crate) struct Primary {
     pub(crate) port: Option<u16>,
     /// The key that signs what goes to them and comes from them.
     pub(crate) key: Option<String>,
+    /// The most records of a transfer. Default: 5000000.
+    pub(crate) records_max: Option<u64>,
+    /// The most octets of a transfer, owners and data of records. Default: 1GiB.
+    pub(crate) size_max: Option<Written<Octets>>,
+    /// How long a transfer may take. Default: 1h.
+    pub(crate) time_max: Option<Written<Duration>>,
+    /// How long connecting, and each next message of a transfer, may take. Default: 10s.
+    pub(crate) wait_max: Option<Written<Duration>>,
+}
+
+/// How many zone transfers may be under way at once.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TransferLimits {
+    /// To other servers; who comes when there are so many is told to come again. Default: 10.
+    pub(crate) outbound: Option<usize>,
+    /// From other servers; further ones wait for their turn. Default: 10.
+    pub(crate) inbound: Option<usize>,
 }
 
 /// What becomes of wide IPs in a transferred zone.

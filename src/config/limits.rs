@@ -6,7 +6,7 @@ use crate::answer;
 
 use super::issues::Issues;
 use super::node::Place;
-use super::values::show_duration;
+use super::values::{Octets, show_duration};
 
 /// A setting with a default and a range.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +33,16 @@ pub(crate) trait Quantity: Copy + PartialOrd {
 impl Quantity for Duration {
     fn show(self) -> String {
         show_duration(self)
+    }
+
+    fn number(self) -> Option<u64> {
+        None
+    }
+}
+
+impl Quantity for Octets {
+    fn show(self) -> String {
+        self.to_string()
     }
 
     fn number(self) -> Option<u64> {
@@ -199,6 +209,28 @@ pub(crate) const RATE_IPV6_PREFIX: Limit<u8> =
 /// Entries of each worker's table of client networks.
 pub(crate) const RATE_ENTRIES: Limit<usize> =
     Limit { default: 65_536, min: 1024, max: 1 << 26, reason: "each takes 8 octets for each UDP worker" };
+/// The most records of a transfer in: five times the largest zone that is measured, far below what fills a memory.
+pub(crate) const TRANSFER_RECORDS: Limit<u64> =
+    Limit { default: 5_000_000, min: 1, max: 1_000_000_000, reason: "a primary must not fill our memory" };
+/// The most octets of a transfer in.
+pub(crate) const TRANSFER_OCTETS: Limit<Octets> = Limit {
+    default: Octets(1 << 30),
+    min: Octets(1 << 10),
+    max: Octets(1 << 40),
+    reason: "a primary must not fill our memory",
+};
+/// How long a transfer in may take; five million records at the pace of a slow line take less.
+pub(crate) const TRANSFER_TIME: Limit<Duration> =
+    Limit { default: seconds(3600), min: millis(10), max: seconds(86_400), reason: "a transfer must end" };
+/// How long connecting to a primary, and each next message of it, may take.
+pub(crate) const TRANSFER_WAIT: Limit<Duration> =
+    Limit { default: seconds(10), min: millis(10), max: seconds(600), reason: "a silent primary must be given up" };
+/// Transfers under way at once, in each direction: BIND's default, and enough for thousands of zones.
+pub(crate) const TRANSFERS: Limit<usize> =
+    Limit { default: 10, min: 1, max: 10_000, reason: "each takes a thread or a connection" };
+/// The most members of a catalog from elsewhere: each is a zone of this node.
+pub(crate) const CATALOG_MEMBERS: Limit<usize> =
+    Limit { default: 10_000, min: 1, max: 1_000_000, reason: "a catalog must not fill our memory" };
 
 /// How often an agent sends measurements.
 pub(crate) const REPORT_INTERVAL: Limit<Duration> =

@@ -7,11 +7,13 @@
 
 mod agents;
 mod answers;
+mod catalogs;
 mod collections;
 mod decode;
 mod edns;
 mod file;
 mod file_agent;
+mod file_catalog;
 mod file_edns;
 mod file_limits;
 mod file_monitor;

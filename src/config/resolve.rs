@@ -77,7 +77,7 @@ pub(crate) fn resolve(written: &file::Node, root: &Place<'_>, reader: &Reader<'_
             .map_or_else(Chaos::default, |chaos| Chaos { version: chaos.version.clone(), id: chaos.id.clone() }),
         answers,
         edns: edns::resolve(written.edns.as_ref(), &root.field("edns"), reader),
-        transfers: Arc::new(transfers::resolve(&views, &keys, issues)),
+        transfers: Arc::new(transfers::resolve(written, root, &views, &keys, issues)),
         views: zones::resolve(views, reader, seed),
         keys: Arc::new(keys),
         topology,

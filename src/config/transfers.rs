@@ -1,8 +1,9 @@
 //! What is written of zones between servers → who may have which zone and change it, every key resolved.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use crate::answer::{Access, Peer, Primary, TransferWideIps, Transfers, ZoneTransfer};
+use crate::answer::{Access, InboundLimits, Peer, Primary, Quotas, TransferWideIps, Transfers, ZoneTransfer};
 use crate::wire::{Keys, Name};
 use crate::zone::ZoneId;
 
@@ -11,40 +12,75 @@ use super::file;
 use super::issues::Issues;
 use super::limits;
 use super::node::Place;
+use super::resolve::value;
 use super::updates;
 use super::views::WrittenView;
 
 /// What the zones of all views say of their transfer.
-pub(crate) fn resolve(views: &[WrittenView<'_>], keys: &Keys, issues: &Issues) -> Transfers {
+pub(crate) fn resolve(
+    written: &file::Node,
+    root: &Place<'_>,
+    views: &[WrittenView<'_>],
+    keys: &Keys,
+    issues: &Issues,
+) -> Transfers {
     let resolver = Resolver { keys, issues };
     let of_view = |view: &WrittenView<'_>| {
         let (written, place) = &view.zones;
+        let is_made = |zone: &&file::Zone| zone.catalog.is_some() && zone.primary.is_none();
+        let made = written.iter().map(|(_, zone)| zone).filter(is_made).map(|zone| &zone.name.0);
+        let made: Vec<&Name> = made.collect();
         let one = |(index, zone): (usize, &file::Zone)| {
-            (ZoneId::new(view.name.clone(), zone.name.0.clone()), resolver.zone(zone, &place.item(index)))
+            (ZoneId::new(view.name.clone(), zone.name.0.clone()), resolver.zone(zone, &made, &place.item(index)))
         };
         written.iter().map(one).collect::<Vec<_>>()
     };
-    Transfers::new(views.iter().flat_map(of_view))
+    let quotas = quotas(written, &root.field("limits").field("transfers"), issues);
+    Transfers::new(views.iter().flat_map(of_view), quotas)
 }
 
-struct Resolver<'r> {
+fn quotas(written: &file::Node, place: &Place<'_>, issues: &Issues) -> Quotas {
+    let own = written.limits.as_ref().and_then(|limits| limits.transfers.as_ref());
+    let take = |written, key| limits::TRANSFERS.take(written, &place.field(key), issues);
+    Quotas {
+        outbound: take(own.and_then(|own| own.outbound), "outbound"),
+        inbound: take(own.and_then(|own| own.inbound), "inbound"),
+    }
+}
+
+/// Reads what is written of transfers.
+pub(crate) struct Resolver<'r> {
     keys: &'r Keys,
-    issues: &'r Issues,
+    pub(crate) issues: &'r Issues,
 }
 
 impl Resolver<'_> {
-    fn zone(&self, written: &file::Zone, place: &Place<'_>) -> ZoneTransfer {
-        let transfer = place.field("transfer");
-        let own = written.transfer.as_ref();
+    fn zone(&self, written: &file::Zone, made: &[&Name], place: &Place<'_>) -> ZoneTransfer {
+        let primary = written.primary.as_ref().and_then(|primary| self.primary(primary, &place.field("primary")));
         ZoneTransfer {
-            allow: own.map(|own| self.allow(&own.allow, &transfer.field("allow"))).unwrap_or_default(),
-            notify: own.map(|own| self.notify(&own.notify, &transfer.field("notify"))).unwrap_or_default(),
-            wide_ips: match written.transfer_wide_ips {
+            catalog: self.catalog(written, primary.as_ref(), place),
+            member_of: self.member_of(written, made, place),
+            updates: updates::resolve(written, place, self.issues, |key, place| self.key(key, place)),
+            primary,
+            ..self.transfer(written.transfer.as_ref(), written.transfer_wide_ips, &place.field("transfer"))
+        }
+    }
+
+    /// Who may have a zone, in which form, and who is told of its changes.
+    pub(crate) fn transfer(
+        &self,
+        own: Option<&file::Transfer>,
+        wide_ips: Option<file::TransferWideIps>,
+        place: &Place<'_>,
+    ) -> ZoneTransfer {
+        ZoneTransfer {
+            allow: own.map(|own| self.allow(&own.allow, &place.field("allow"))).unwrap_or_default(),
+            notify: own.map(|own| self.notify(&own.notify, &place.field("notify"))).unwrap_or_default(),
+            wide_ips: match wide_ips {
                 Some(file::TransferWideIps::Members) => TransferWideIps::Members,
                 Some(file::TransferWideIps::Omit) | None => TransferWideIps::Omit,
             },
-            primary: written.primary.as_ref().and_then(|primary| self.primary(primary, &place.field("primary"))),
-            updates: updates::resolve(written, place, self.issues, |key, place| self.key(key, place)),
+            ..ZoneTransfer::default()
         }
     }
 
@@ -71,7 +107,8 @@ impl Resolver<'_> {
         written.iter().map(peer).collect()
     }
 
-    fn primary(&self, written: &file::Primary, place: &Place<'_>) -> Option<Primary> {
+    /// Where a zone comes from.
+    pub(crate) fn primary(&self, written: &file::Primary, place: &Place<'_>) -> Option<Primary> {
         let key = self.key(written.key.as_deref(), place);
         let port = written.port.unwrap_or(limits::LISTENER_PORT);
         let server = |address: std::net::IpAddr| Peer { address: SocketAddr::new(address, port), key: key.clone() };
@@ -79,7 +116,21 @@ impl Resolver<'_> {
         if servers.is_empty() {
             self.issues.error_at_key(&place.field("addresses"), "a secondary zone needs a primary to come from");
         }
-        (!servers.is_empty()).then_some(Primary { servers })
+        (!servers.is_empty()).then_some(Primary { servers, limits: self.limits(written, place), member: None })
+    }
+
+    fn limits(&self, written: &file::Primary, place: &Place<'_>) -> InboundLimits {
+        let time =
+            |limit: limits::Limit<Duration>, written, key| limit.take(value(written), &place.field(key), self.issues);
+        let octets = limits::TRANSFER_OCTETS.take(value(written.size_max), &place.field("size_max"), self.issues);
+        InboundLimits {
+            records_max: {
+                limits::TRANSFER_RECORDS.take(written.records_max, &place.field("records_max"), self.issues)
+            },
+            octets_max: octets.0,
+            time_max: time(limits::TRANSFER_TIME, written.time_max, "time_max"),
+            wait_max: time(limits::TRANSFER_WAIT, written.wait_max, "wait_max"),
+        }
     }
 
     /// The name of a key that exists.
@@ -97,8 +148,9 @@ impl Resolver<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::testing::load_with;
+    use crate::config::testing::{load_text, load_with};
     use crate::wire::Name;
+    use crate::zone::ZoneId;
 
     const ZONE: &str = "$TTL 1h\n@ SOA ns hostmaster 1 1h 10m 7d 5m\n@ NS ns.example.net.\n";
 
@@ -115,6 +167,27 @@ mod tests {
         assert!(allows("192.0.2.9", None) && allows("203.0.113.1", Some("k.")) && !allows("2001:db8::1", None));
         assert_eq!(zone.notify[0].address, "192.0.2.1:53".parse().unwrap());
         assert_eq!(zone.notify[1].key.as_ref().unwrap().to_string(), "k.");
+    }
+
+    #[test]
+    fn what_a_transfer_may_take_is_configured_with_its_units() {
+        let text = "node: n\nlimits: {transfers: {outbound: 3}}\nzones:\n  - name: example.\n    primary: {addresses: 192.0.2.1, \
+                    records_max: 9, size_max: 2MiB, time_max: 5m, wait_max: 3s}\n";
+        let config = load_text(text).unwrap();
+        let id = ZoneId::from("example.".parse::<Name>().unwrap());
+        let limits = config.transfers.get(&id).unwrap().primary.as_ref().unwrap().limits;
+        let seconds = (limits.time_max.as_secs(), limits.wait_max.as_secs());
+        assert_eq!((limits.records_max, limits.octets_max, seconds), (9, 2 << 20, (300, 3)));
+        assert_eq!((config.transfers.quotas.outbound, config.transfers.quotas.inbound), (3, 10));
+        let check = |primary: &str, expected: &str| {
+            let text = format!("node: n\nzones: [{{name: a., primary: {{addresses: 192.0.2.1, {primary}}}}}]\n");
+            assert_eq!(load_text(&text).unwrap_err(), [expected]);
+        };
+        check(
+            "size_max: 1B",
+            "2:62: zones[0].primary.size_max: 1B is not from 1KiB to 1TiB: a primary must not fill our memory",
+        );
+        check("size_max: 5", "2:62: zones[0].primary.size_max: `5` is not a size such as `512KiB`, `64MiB` or `1GiB`");
     }
 
     #[test]

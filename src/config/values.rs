@@ -116,6 +116,34 @@ pub(crate) fn show_duration(duration: Duration) -> String {
     format!("{millis}ms")
 }
 
+/// A size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Octets(pub(crate) u64);
+
+/// The units of sizes, the largest first.
+const SIZE_UNITS: [(&str, u64); 5] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
+impl FromText for Octets {
+    const NAME: &'static str = "Octets";
+    const WANTED: &'static str = "a size such as `512KiB`, `64MiB` or `1GiB`";
+    const PATTERN: &'static str = "^[0-9]+(B|KiB|MiB|GiB|TiB)$";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let written = SIZE_UNITS.iter().find_map(|(unit, octets)| Some((text.strip_suffix(unit)?, *octets)));
+        let (number, unit) = written.ok_or_else(String::new)?;
+        let number: u64 = number.parse().map_err(|_| String::new())?;
+        number.checked_mul(unit).map(Self).ok_or_else(|| "it is too large".to_owned())
+    }
+}
+
+impl std::fmt::Display for Octets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let unit = SIZE_UNITS.iter().find(|(_, octets)| self.0 >= *octets && self.0.is_multiple_of(*octets));
+        let (unit, octets) = unit.unwrap_or(&("B", 1));
+        write!(f, "{}{unit}", self.0 / octets)
+    }
+}
+
 /// A TTL or another time of the DNS, in whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seconds(pub(crate) u32);

@@ -85,6 +85,8 @@ fn load(written: &file::Zone, place: &Place<'_>, reader: &Reader<'_>, seed: u64)
         (Some(source), None) => source,
         // It comes by transfer.
         (None, Some(_)) => return None,
+        // It is made of what it lists.
+        (None, None) if written.catalog.is_some() => return None,
         (None, None) => {
             reader.issues.error_at_key(place, "`file` is missing, or `primary` for a zone that comes by transfer");
             return None;

@@ -214,6 +214,23 @@ pub(super) const CERTIFICATE_EXPIRY: Family = gauge(
     "When a certificate expires, in seconds since 1970.",
 );
 pub(super) const ZONE_SERIAL: Family = gauge("fairlead_zone_serial", &["zone"], "The serial of a zone in use.");
+pub(super) const ZONE_REFRESHED: Family = gauge(
+    "fairlead_zone_last_refresh_timestamp_seconds",
+    &["zone"],
+    "When a primary last confirmed a secondary zone, in seconds since 1970.",
+);
+pub(super) const ZONE_EXPIRES: Family = gauge(
+    "fairlead_zone_expiry_timestamp_seconds",
+    &["zone"],
+    "When a secondary zone is served no longer unless a primary confirms it, in seconds since 1970.",
+);
+pub(super) const CATALOG_MEMBERS: Family =
+    gauge("fairlead_catalog_members", &["catalog"], "Zones of this node that a catalog from elsewhere brings.");
+pub(super) const CATALOG_REFUSED: Family = gauge(
+    "fairlead_catalog_refused_members",
+    &["catalog"],
+    "Zones that a catalog lists and that do not become zones of this node; `fairlead status` says why.",
+);
 pub(super) const ZONE_RECORDS: Family = gauge("fairlead_zone_records", &["zone"], "Records of a zone in use.");
 
 impl Family {

@@ -43,6 +43,10 @@ pub enum Limit {
     Transfers,
     /// Updates that wait to be carried out or passed on.
     Updates,
+    /// Zone transfers from other servers under way at once.
+    TransfersIn,
+    /// Members of a catalog zone.
+    CatalogMembers,
     /// How long one zone transfer may take.
     TransferTime,
     /// Changes of one zone that are kept for IXFR.
@@ -75,7 +79,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every value, in the order of the counters.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::TcpConnections,
         Self::TcpConnectionsPerClient,
         Self::TcpConnectionsPerNetwork,
@@ -96,6 +100,8 @@ impl Limit {
         Self::HandedOff,
         Self::Transfers,
         Self::Updates,
+        Self::TransfersIn,
+        Self::CatalogMembers,
         Self::TransferTime,
         Self::HistoryChanges,
         Self::HistoryRecords,
@@ -135,6 +141,8 @@ impl Limit {
             Self::HandedOff => "handed_off",
             Self::Transfers => "transfers",
             Self::Updates => "updates",
+            Self::TransfersIn => "transfers_in",
+            Self::CatalogMembers => "catalog_members",
             Self::TransferTime => "transfer_time",
             Self::HistoryChanges => "history_changes",
             Self::HistoryRecords => "history_records",

@@ -1,5 +1,6 @@
 //! What is only known when a scrape happens: the state of configured objects, of peers, certificates and the kernel.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use prometheus::proto::{Metric, MetricFamily};
@@ -192,6 +193,26 @@ impl Scrape {
         self.push(&family::ZONE_CONFLICTS, &[zone], conflicts as f64);
     }
 
+    /// A zone that comes from a primary: when it was last confirmed and when it expires, in seconds since 1970.
+    pub fn inbound_zone(&mut self, zone: &str, refreshed: Option<u64>, expires: Option<u64>) {
+        for (family, time) in [(&family::ZONE_REFRESHED, refreshed), (&family::ZONE_EXPIRES, expires)] {
+            if let Some(time) = time {
+                self.push(family, &[zone], time as f64);
+            }
+        }
+    }
+
+    /// A catalog from elsewhere: how many zones it brings, and how many it lists in vain.
+    pub fn catalog(&mut self, catalog: &str, members: usize, refused: usize) {
+        self.push(&family::CATALOG_MEMBERS, &[catalog], members as f64);
+        self.push(&family::CATALOG_REFUSED, &[catalog], refused as f64);
+    }
+
+    /// The serial of a zone that a secondary was last seen with.
+    pub fn secondary(&mut self, zone: &str, secondary: IpAddr, serial: u32) {
+        self.push(&family::SECONDARY_SERIAL, &[zone, &secondary.to_string()], f64::from(serial));
+    }
+
     /// A counter of the kernel for `ipv4` or `ipv6`.
     pub fn kernel_udp(&mut self, ip_family: &str, counter: KernelUdp, value: u64) {
         self.push(&family::KERNEL_UDP, &[ip_family, counter.as_str()], value as f64);
@@ -222,7 +243,7 @@ impl Scrape {
     }
 
     /// The metrics a scrape can hold, for their descriptions.
-    pub(super) const FAMILIES: [&'static Family; 31] = [
+    pub(super) const FAMILIES: [&'static Family; 36] = [
         &family::JOURNAL_CHANGES,
         &family::JOURNAL_BYTES,
         &family::JOURNAL_AGE,
@@ -252,6 +273,11 @@ impl Scrape {
         &family::CERTIFICATE_EXPIRY,
         &family::ZONE_SERIAL,
         &family::ZONE_RECORDS,
+        &family::ZONE_REFRESHED,
+        &family::ZONE_EXPIRES,
+        &family::SECONDARY_SERIAL,
+        &family::CATALOG_MEMBERS,
+        &family::CATALOG_REFUSED,
         &family::KERNEL_UDP,
         &family::SOCKET_DROPS,
     ];

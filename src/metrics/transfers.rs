@@ -1,11 +1,9 @@
 //! What is counted of zone transfers and notifications.
 
-use std::net::IpAddr;
-
-use prometheus::{IntCounterVec, IntGaugeVec, Registry};
+use prometheus::{IntCounterVec, Registry};
 
 use super::family;
-use super::registry::{Metrics, counters, gauges};
+use super::registry::{Metrics, counters};
 use super::updates::UpdateResult;
 
 /// How a zone is asked for.
@@ -94,7 +92,6 @@ pub(super) struct TransferCounters {
     transfers: IntCounterVec,
     notifies: IntCounterVec,
     pub(super) updates: IntCounterVec,
-    secondaries: IntGaugeVec,
 }
 
 impl TransferCounters {
@@ -117,7 +114,7 @@ impl TransferCounters {
         for result in UpdateResult::ALL {
             let _: prometheus::IntCounter = updates.with_label_values(&[result.as_str()]);
         }
-        Self { transfers, notifies, updates, secondaries: gauges(registry, &family::SECONDARY_SERIAL, &[]) }
+        Self { transfers, notifies, updates }
     }
 }
 
@@ -140,10 +137,5 @@ impl Metrics {
     /// Counts a notification to a secondary.
     pub fn notified(&self, result: NotifyResult) {
         self.transfers().notifies.with_label_values(&["out", result.as_str()]).inc();
-    }
-
-    /// Notes which version of a zone a configured secondary has.
-    pub fn secondary_has(&self, zone: &str, secondary: IpAddr, serial: u32) {
-        self.transfers().secondaries.with_label_values(&[zone, &secondary.to_string()]).set(i64::from(serial));
     }
 }

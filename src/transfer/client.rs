@@ -1,7 +1,7 @@
 //! Asking a primary over TCP: its serial, then what is newer, with every wait and size bounded.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -10,18 +10,13 @@ use tokio::time::timeout;
 use super::context::Context;
 use super::inbound::{Fault, Inbound, Progress};
 use super::message::{request, signed};
-use super::notify::read_reply;
+use super::reply::Reply;
 use super::requests::serial_of;
-use crate::answer::Peer;
-use crate::metrics::TransferKind;
+use crate::answer::{InboundLimits, Peer};
+use crate::metrics::{Limit, TransferKind};
 use crate::wire::tsig::{Signed, Signer, Verifier};
-use crate::wire::{Key, Name, Opcode, Query, Rcode, RecordType, Records};
+use crate::wire::{Key, Name, Opcode, Rcode, RecordType};
 use crate::zone::{Zone, is_newer};
-
-/// How long connecting may take, and each wait for the next octets.
-const WAIT_MAX: Duration = Duration::from_secs(10);
-/// How long a whole transfer may take.
-const TRANSFER_MAX: Duration = Duration::from_secs(3600);
 
 /// What a primary has for us.
 pub(super) enum Fetched {
@@ -32,16 +27,23 @@ pub(super) enum Fetched {
 }
 
 /// Why nothing was fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum FetchError {
     /// Changes did not fit or are not to be had: the whole zone may be.
     NoChanges(String),
-    /// Anything else.
-    Other(String),
+    /// The primary was not reached, or the stream broke off.
+    Unreached(String),
+    /// What it sent is no zone that may be served.
+    Refused(String),
+    /// It sent more, or took longer, than is allowed.
+    Limit(Limit, String),
 }
 
-impl From<String> for FetchError {
-    fn from(reason: String) -> Self {
-        Self::Other(reason)
+impl FetchError {
+    /// What to tell people.
+    pub(super) fn reason(&self) -> &str {
+        let (Self::NoChanges(reason) | Self::Unreached(reason) | Self::Refused(reason) | Self::Limit(_, reason)) = self;
+        reason
     }
 }
 
@@ -51,38 +53,41 @@ pub(super) struct Client<'c> {
     pub(super) apex: &'c Name,
     pub(super) server: &'c Peer,
     pub(super) key: Option<Arc<Key>>,
+    pub(super) limits: InboundLimits,
     pub(super) seed: u64,
 }
 
 impl Client<'_> {
     /// Fetches what is newer than `old`: its changes, or with `kind` AXFR or nothing to change, the whole.
     pub(super) async fn fetch(&self, old: Option<&Arc<Zone>>, kind: TransferKind) -> Result<Fetched, FetchError> {
-        let connected = timeout(WAIT_MAX, TcpStream::connect(self.server.address)).await;
-        let connected = connected.map_err(|_| "connecting took too long".to_owned())?;
-        let mut stream = connected.map_err(|error| format!("connecting: {error}"))?;
+        let unreached = |reason: String| FetchError::Unreached(reason);
+        let connected = timeout(self.limits.wait_max, TcpStream::connect(self.server.address)).await;
+        let connected = connected.map_err(|_| unreached("connecting took too long".to_owned()))?;
+        let mut stream = connected.map_err(|error| unreached(format!("connecting: {error}")))?;
         if let Some(old) = old {
             let serial = self.serial(&mut stream).await?;
             if !is_newer(serial, old.soa().serial) {
                 return Ok(Fetched::UpToDate);
             }
         }
-        let transfer = timeout(TRANSFER_MAX, self.transfer(&mut stream, old, kind));
-        transfer.await.map_err(|_| "the transfer took too long".to_owned())?
+        let transfer = timeout(self.limits.time_max, self.transfer(&mut stream, old, kind));
+        transfer.await.unwrap_or_else(|_| {
+            let reason = format!("the transfer took longer than {:?} (`time_max`)", self.limits.time_max);
+            Err(FetchError::Limit(Limit::TransferTime, reason))
+        })
     }
 
     /// The serial the primary has.
-    async fn serial(&self, stream: &mut TcpStream) -> Result<u32, String> {
-        let (id, mut verifier) = self.ask(stream, RecordType::SOA, None).await?;
-        let message = receive(stream).await?;
-        let (query, rcode) = self.check(&message, id, verifier.as_mut())?.0;
-        if rcode != Rcode::NOERROR {
-            return Err(format!("the primary answered {rcode} to a query for the SOA"));
+    async fn serial(&self, stream: &mut TcpStream) -> Result<u32, FetchError> {
+        let mut asked = self.ask(stream, RecordType::SOA, None).await?;
+        let message = self.receive(stream).await?;
+        let (reply, _) = asked.check(&message, self)?;
+        if reply.rcode != Rcode::NOERROR {
+            return Err(FetchError::Unreached(format!("the primary answered {} to a query for the SOA", reply.rcode)));
         }
-        let record = Records::new(&message, query.question_end).next_record();
-        let record = record.filter(|record| record.name == *self.apex);
-        record
-            .and_then(|record| serial_of(record.record_type, &record.rdata))
-            .ok_or("the primary has no SOA".to_owned())
+        let record = reply.answers.first().filter(|record| record.name == *self.apex);
+        let serial = record.and_then(|record| serial_of(record.record_type, &record.rdata));
+        serial.ok_or_else(|| FetchError::Refused("the primary has no SOA".to_owned()))
     }
 
     async fn transfer(
@@ -93,104 +98,112 @@ impl Client<'_> {
     ) -> Result<Fetched, FetchError> {
         let base = old.filter(|_| kind == TransferKind::Ixfr);
         let record_type = if base.is_some() { RecordType::IXFR } else { RecordType::AXFR };
-        let (id, mut verifier) = self.ask(stream, record_type, base).await?;
-        let mut inbound = Inbound::new(self.apex, base.cloned(), self.seed);
+        let mut asked = self.ask(stream, record_type, base).await?;
+        let mut inbound = Inbound::new(self.apex, base.cloned(), self.limits, self.seed);
         loop {
-            let message = receive(stream).await?;
-            let ((query, rcode), signature) = self.check(&message, id, verifier.as_mut())?;
-            if rcode != Rcode::NOERROR {
-                let reason = format!("the primary answered {rcode} to {record_type}");
-                return Err(if base.is_some() { FetchError::NoChanges(reason) } else { FetchError::Other(reason) });
+            let message = self.receive(stream).await?;
+            let (reply, signature) = asked.check(&message, self)?;
+            if reply.rcode != Rcode::NOERROR {
+                let reason = format!("the primary answered {} to {record_type}", reply.rcode);
+                return Err(match base {
+                    Some(_) => FetchError::NoChanges(reason),
+                    None => FetchError::Unreached(reason),
+                });
             }
-            let records = answers(&message, &query)?;
-            let progress = inbound.take(records).map_err(|fault| judge(fault, base.is_some()))?;
-            match progress {
+            // RFC 5936 §2.2: a message without an answer could go on for ever.
+            if reply.answers.is_empty() {
+                let reason = "a message of the transfer has no records".to_owned();
+                return Err(if base.is_some() { FetchError::NoChanges(reason) } else { FetchError::Refused(reason) });
+            }
+            match inbound.take(reply.answers).map_err(|fault| judge(&fault, base.is_some()))? {
                 Progress::More => {}
                 // RFC 8945 §5.3.1: the last message is signed, and with it all before.
                 _ if signature == Signed::Later => {
-                    return Err("the end of the transfer is not signed".to_owned().into());
+                    return Err(FetchError::Refused("the end of the transfer is not signed".to_owned()));
                 }
                 Progress::UpToDate => return Ok(Fetched::UpToDate),
                 Progress::Whole => break,
             }
         }
         let records = inbound.records();
-        let zone = tokio::task::spawn_blocking(move || inbound.finish()).await.map_err(|error| error.to_string())?;
-        Ok(Fetched::Zone(zone.map_err(|fault| judge(fault, base.is_some()))?, records))
+        let zone = tokio::task::spawn_blocking(move || inbound.finish()).await;
+        let zone = zone.map_err(|error| FetchError::Refused(error.to_string()))?;
+        Ok(Fetched::Zone(zone.map_err(|fault| judge(&fault, base.is_some()))?, records))
     }
 
-    /// Sends a question; its id, and what checks the answers.
+    /// Sends a question.
     async fn ask(
         &self,
         stream: &mut TcpStream,
         record_type: RecordType,
         base: Option<&Arc<Zone>>,
-    ) -> Result<(u16, Option<Verifier>), String> {
+    ) -> Result<Asked, FetchError> {
+        let unreached = |reason: String| FetchError::Unreached(reason);
         let mut random = [0; 2];
-        getrandom::fill(&mut random).map_err(|error| error.to_string())?;
+        getrandom::fill(&mut random).map_err(|error| unreached(error.to_string()))?;
         let id = u16::from_be_bytes(random);
         let ours = base.and_then(|zone| zone.soa_record());
         let ours = ours.as_ref().map(|soa| (soa.ttl, &*soa.rdata));
         let message = request(id, Opcode::QUERY, self.apex.as_wire(), record_type, ours);
         let mut signer = self.key.clone().map(Signer::request);
-        let message = signed(message, signer.as_mut(), self.context.now()).ok_or("the question cannot be signed")?;
-        let length = u16::try_from(message.len()).map_err(|error| error.to_string())?;
+        let message = signed(message, signer.as_mut(), self.context.now());
+        let message = message.ok_or_else(|| unreached("the question cannot be signed".to_owned()))?;
+        let length = u16::try_from(message.len()).map_err(|error| unreached(error.to_string()))?;
         let framed = [&length.to_be_bytes()[..], &message].concat();
-        let sent =
-            timeout(WAIT_MAX, stream.write_all(&framed)).await.map_err(|_| "sending took too long".to_owned())?;
-        sent.map_err(|error| format!("sending: {error}"))?;
-        Ok((id, signer.map(Signer::into_verifier)))
+        let sent = timeout(self.limits.wait_max, stream.write_all(&framed)).await;
+        let sent = sent.map_err(|_| unreached("sending took too long".to_owned()))?;
+        sent.map_err(|error| unreached(format!("sending: {error}")))?;
+        Ok(Asked { id, record_type, verifier: signer.map(Signer::into_verifier) })
     }
 
-    /// Holds a message against the question and its signature.
-    fn check(
-        &self,
-        message: &[u8],
-        id: u16,
-        verifier: Option<&mut Verifier>,
-    ) -> Result<((Query, Rcode), Signed), String> {
-        let (query, rcode) = read_reply(message).ok_or("the primary's message is malformed")?;
-        if query.id != id {
-            return Err("the primary's message answers another question".to_owned());
-        }
-        let signature = match verifier {
-            Some(verifier) => {
-                verifier.check(message, query.tsig, self.context.now()).map_err(|error| error.to_string())?
-            }
-            None => Signed::Here,
+    /// The next message of the stream.
+    async fn receive(&self, stream: &mut TcpStream) -> Result<Vec<u8>, FetchError> {
+        let read = async {
+            let length = stream.read_u16().await?;
+            let mut message = vec![0; usize::from(length)];
+            stream.read_exact(&mut message).await?;
+            Ok(message)
         };
-        Ok(((query, rcode), signature))
+        let wait = self.limits.wait_max;
+        let silent = |_| FetchError::Unreached(format!("the primary sent nothing more for {wait:?} (`wait_max`)"));
+        let read = timeout(wait, read).await.map_err(silent)?;
+        read.map_err(|error: std::io::Error| {
+            FetchError::Unreached(match error.kind() {
+                ErrorKind::UnexpectedEof => "the primary closed the connection under way".to_owned(),
+                _ => format!("receiving: {error}"),
+            })
+        })
+    }
+}
+
+/// A question that waits for its answers.
+struct Asked {
+    id: u16,
+    record_type: RecordType,
+    verifier: Option<Verifier>,
+}
+
+impl Asked {
+    /// Holds a message against the question and its signature.
+    fn check(&mut self, message: &[u8], client: &Client<'_>) -> Result<(Reply, Signed), FetchError> {
+        let refused = |reason: &str| FetchError::Refused(reason.to_owned());
+        let reply = Reply::read(message).ok_or_else(|| refused("the primary's message is malformed"))?;
+        if !reply.is_to(self.id, Opcode::QUERY, client.apex, self.record_type) {
+            return Err(refused("the primary's message answers another question"));
+        }
+        let signature = match &mut self.verifier {
+            Some(verifier) => verifier.check(message, reply.tsig, client.context.now()),
+            None => Ok(Signed::Here),
+        };
+        Ok((reply, signature.map_err(|error| FetchError::Refused(error.to_string()))?))
     }
 }
 
 /// Whether the whole zone may be had where its changes could not.
-fn judge(fault: Fault, is_change: bool) -> FetchError {
+fn judge(fault: &Fault, is_change: bool) -> FetchError {
     match fault {
-        Fault::TooLarge(_) => FetchError::Other(fault.to_string()),
+        Fault::TooLarge(limit, _) => FetchError::Limit(*limit, fault.to_string()),
         _ if is_change => FetchError::NoChanges(fault.to_string()),
-        _ => FetchError::Other(fault.to_string()),
+        _ => FetchError::Refused(fault.to_string()),
     }
-}
-
-/// The records of the answer section.
-fn answers(message: &[u8], query: &Query) -> Result<Vec<crate::wire::MessageRecord>, String> {
-    let count = message.get(6..8).and_then(|count| count.try_into().ok()).map_or(0, u16::from_be_bytes);
-    let mut records = Records::new(message, query.question_end);
-    let next = |_| records.next_record().ok_or_else(|| "a record of the transfer is malformed".to_owned());
-    (0..count).map(next).collect()
-}
-
-/// The next message of the stream.
-async fn receive(stream: &mut TcpStream) -> Result<Vec<u8>, String> {
-    let read = async {
-        let length = stream.read_u16().await?;
-        let mut message = vec![0; usize::from(length)];
-        stream.read_exact(&mut message).await?;
-        Ok(message)
-    };
-    let read = timeout(WAIT_MAX, read).await.map_err(|_| "the primary sends nothing more".to_owned())?;
-    read.map_err(|error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => "the primary closed the connection under way".to_owned(),
-        _ => format!("receiving: {error}"),
-    })
 }

@@ -4,14 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::requests::serial_of;
+use crate::answer::InboundLimits;
+use crate::metrics::Limit;
 use crate::wire::{Class, MessageRecord, Name, RecordType};
 use crate::zone::check::{Severity, check, check_change};
-use crate::zone::{Added, Zone, ZoneBuilder, rdata};
+use crate::zone::{AddError, Added, Zone, ZoneBuilder, rdata};
 
-/// Records of one transfer.
-const RECORDS_MAX: u64 = 5_000_000;
-/// Octets of RDATA and owners of one transfer.
-const OCTETS_MAX: u64 = 1 << 30;
 /// The largest TTL; RFC 2181 §8 has larger ones read as zero.
 const TTL_MAX: u32 = i32::MAX.unsigned_abs();
 
@@ -30,8 +28,8 @@ pub(super) enum Fault {
     AfterTheEnd,
     /// A change does not fit the version it is for.
     DoesNotFit(String),
-    /// The transfer is larger than a zone may be.
-    TooLarge(&'static str),
+    /// The transfer, or the zone that comes of it, is larger than is allowed.
+    TooLarge(Limit, u64),
     /// The zone breaks the rules of zones.
     Zone(String),
 }
@@ -45,7 +43,10 @@ impl fmt::Display for Fault {
             Self::Record(name, record_type, why) => write!(f, "{name} {record_type}: {why}"),
             Self::AfterTheEnd => f.write_str("records follow the closing SOA"),
             Self::DoesNotFit(why) => write!(f, "a change does not fit our version: {why}"),
-            Self::TooLarge(what) => write!(f, "the transfer has more {what} than a zone may have"),
+            Self::TooLarge(Limit::ZoneOctets, max) => {
+                write!(f, "the transfer has more than {max} octets (`size_max`)")
+            }
+            Self::TooLarge(_, max) => write!(f, "the transfer has more than {max} records (`records_max`)"),
             Self::Zone(why) => write!(f, "the zone breaks a rule: {why}"),
         }
     }
@@ -82,6 +83,7 @@ pub(super) struct Inbound {
     serial: u32,
     records: u64,
     octets: u64,
+    limits: InboundLimits,
 }
 
 /// What came of a message.
@@ -97,7 +99,7 @@ pub(super) enum Progress {
 
 impl Inbound {
     /// Waits for a zone; changes are taken only for `old`.
-    pub(super) fn new(apex: &Name, old: Option<Arc<Zone>>, seed: u64) -> Self {
+    pub(super) fn new(apex: &Name, old: Option<Arc<Zone>>, limits: InboundLimits, seed: u64) -> Self {
         let builder = ZoneBuilder::new(apex, seed);
         let apex = apex.to_lowercase();
         Self {
@@ -110,6 +112,7 @@ impl Inbound {
             serial: 0,
             records: 0,
             octets: 0,
+            limits,
         }
     }
 
@@ -138,6 +141,10 @@ impl Inbound {
         let put = self.builder.put(&self.apex, RecordType::SOA, ttl, &[&soa.rdata]);
         put.map_err(|error| Fault::Zone(error.to_string()))?;
         let zone = self.builder.finish();
+        // Changes that are small each may make a zone that is not.
+        if u64::try_from(zone.records()).unwrap_or(u64::MAX) > self.limits.records_max {
+            return Err(Fault::TooLarge(Limit::ZoneRecords, self.limits.records_max));
+        }
         let found = self.old.filter(|_| self.has_changes).map_or_else(|| check(&zone), |old| check_change(&old, &zone));
         let error = found.into_iter().find(|problem| problem.severity == Severity::Error);
         match error {
@@ -190,11 +197,13 @@ impl Inbound {
     fn admit(&mut self, record: &MessageRecord) -> Result<(), Fault> {
         self.records += 1;
         self.octets += u64::try_from(record.rdata.len() + record.name.as_wire().len()).unwrap_or(u64::MAX);
-        if self.records > RECORDS_MAX {
-            return Err(Fault::TooLarge("records"));
+        let InboundLimits { records_max, octets_max, .. } = self.limits;
+        // The closing SOA is the opening one again.
+        if self.records > records_max.saturating_add(1) {
+            return Err(Fault::TooLarge(Limit::ZoneRecords, records_max));
         }
-        if self.octets > OCTETS_MAX {
-            return Err(Fault::TooLarge("octets"));
+        if self.octets > octets_max {
+            return Err(Fault::TooLarge(Limit::ZoneOctets, octets_max));
         }
         if record.class != Class::IN {
             return Err(Fault::Class(record.name.clone()));
@@ -228,7 +237,9 @@ impl Inbound {
         let added = self.builder.add(&record.name.to_lowercase(), record.record_type, ttl, &record.rdata);
         match added {
             Ok(Added::New | Added::Duplicate | Added::TtlIgnored) => Ok(()),
-            Ok(Added::TooMany) => Err(Fault::TooLarge("records in one RRset")),
+            Ok(Added::TooMany) => {
+                Err(Fault::Record(record.name.clone(), record.record_type, AddError::TooLarge.to_string()))
+            }
             Err(error) => Err(Fault::Record(record.name.clone(), record.record_type, error.to_string())),
         }
     }
@@ -250,6 +261,8 @@ impl Inbound {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::zone::print;
 
@@ -271,8 +284,15 @@ mod tests {
         record(name, RecordType::A, address)
     }
 
+    const LIMITS: InboundLimits = InboundLimits {
+        records_max: 100,
+        octets_max: 10_000,
+        time_max: Duration::from_secs(10),
+        wait_max: Duration::from_secs(10),
+    };
+
     fn run(old: Option<Arc<Zone>>, records: Vec<MessageRecord>) -> Result<Zone, Fault> {
-        let mut inbound = Inbound::new(&"example.".parse().unwrap(), old, 1);
+        let mut inbound = Inbound::new(&"example.".parse().unwrap(), old, LIMITS, 1);
         inbound.take(records)?;
         inbound.finish()
     }
@@ -304,6 +324,37 @@ mod tests {
         check(MessageRecord { rdata: vec![1; 5], ..a("a.example.", "192.0.2.1") }, "a.example. A:");
         check(MessageRecord { record_type: RecordType::TSIG, ..a("a.example.", "192.0.2.1") }, "stands in no zone");
         check(MessageRecord { name: "a.example.".parse().unwrap(), ..soa(1) }, "at the apex only");
+    }
+
+    #[test]
+    fn a_zone_of_as_many_records_as_are_allowed_is_taken_and_one_more_is_not() {
+        let zone = |hosts: u16| {
+            let host = |number: u16| a(&format!("h{number}.example."), "192.0.2.1");
+            let hosts = (0..hosts).map(host);
+            run(None, [soa(1), ns()].into_iter().chain(hosts).chain([soa(1)]).collect())
+        };
+        assert_eq!(zone(98).unwrap().records(), 100);
+        assert_eq!(zone(99).unwrap_err(), Fault::TooLarge(Limit::ZoneRecords, 100));
+        let text = format!("\"{}\"", "x".repeat(250));
+        let large = (0..40).map(|number| record(&format!("t{number}.example."), RecordType::TXT, &text));
+        let large = run(None, [soa(1), ns()].into_iter().chain(large).chain([soa(1)]).collect()).unwrap_err();
+        assert_eq!(large, Fault::TooLarge(Limit::ZoneOctets, 10_000));
+    }
+
+    #[test]
+    fn changes_may_not_make_a_zone_that_is_too_large() {
+        let mut zone = version_1();
+        for serial in 1.. {
+            let hosts = (0..40).map(|number| a(&format!("h{number}.s{serial}.example."), "192.0.2.1"));
+            let changes = [soa(serial + 1), soa(serial), soa(serial + 1)].into_iter().chain(hosts);
+            match run(Some(zone), changes.chain([soa(serial + 1)]).collect()) {
+                Ok(next) => zone = Arc::new(next),
+                Err(fault) => {
+                    assert_eq!((serial, fault), (3, Fault::TooLarge(Limit::ZoneRecords, 100)));
+                    return;
+                }
+            }
+        }
     }
 
     #[test]
@@ -347,9 +398,9 @@ mod tests {
 
     #[test]
     fn rfc1995_4_an_soa_alone_says_that_nothing_is_newer() {
-        let mut inbound = Inbound::new(&"example.".parse().unwrap(), Some(version_1()), 1);
+        let mut inbound = Inbound::new(&"example.".parse().unwrap(), Some(version_1()), LIMITS, 1);
         assert_eq!(inbound.take([soa(1)]), Ok(Progress::UpToDate));
-        let mut inbound = Inbound::new(&"example.".parse().unwrap(), Some(version_1()), 1);
+        let mut inbound = Inbound::new(&"example.".parse().unwrap(), Some(version_1()), LIMITS, 1);
         assert_eq!(inbound.take([soa(2)]), Ok(Progress::More), "a first message may hold no more");
     }
 }

@@ -7,20 +7,32 @@
 //! - A zone that comes in is served once it is whole and checked; until then the last version is.
 
 mod client;
+#[cfg(test)]
+mod client_tests;
 mod context;
 mod history;
 mod inbound;
+mod keeper;
 mod message;
 mod notify;
 mod outbound;
+mod primaries;
+mod reply;
 mod requests;
 mod secondary;
+#[cfg(test)]
+mod secondary_tests;
 mod server;
+mod states;
 mod steered;
 mod store;
+#[cfg(test)]
+mod testing;
+mod timetable;
 
 pub use context::Context;
 pub use requests::Request;
 pub use secondary::NewZone;
 pub use server::{Server, answer};
+pub use states::{InboundState, Seen, ZoneState, ZoneStates};
 pub use store::{Stored, ZoneStore};

@@ -11,15 +11,14 @@ use tracing::{info, warn};
 
 use super::context::Context;
 use super::message::{request, signed};
+use super::reply::Reply;
 use super::requests::serial_of;
 use crate::answer::{Peer, Snapshot};
 use crate::metrics::NotifyResult;
-use crate::wire::tsig::{Signed, Signer, Verifier};
-use crate::wire::{HEADER_LENGTH, NameKey, Opcode, Query, Rcode, RecordType, Records};
+use crate::wire::tsig::{Signed, Signer};
+use crate::wire::{Opcode, Rcode, RecordType};
 use crate::zone::{Record, ZoneId};
 
-/// The root, type 0, class 0: stands where a message has no question.
-const NO_QUESTION: [u8; 5] = [0; 5];
 /// How often one change is told, at most (RFC 1996 §3.6).
 const TRIES_MAX: u32 = 7;
 /// How long an answer is waited for the first time; twice as long each time after.
@@ -126,8 +125,8 @@ impl Telling {
         for _ in 0..LOOKS_MAX {
             sleep(wait).await;
             wait *= 2;
-            if let Ok(Reply { serial: Some(seen), .. }) = self.ask(Opcode::QUERY, FIRST_WAIT).await {
-                self.context.metrics.secondary_has(&self.id.to_string(), self.address.ip(), seen);
+            if let Ok(Some(seen)) = self.ask(Opcode::QUERY, FIRST_WAIT).await.map(|reply| serial(&reply)) {
+                self.context.saw(&self.id, self.address.ip(), seen);
                 if seen == self.serial {
                     return;
                 }
@@ -163,53 +162,23 @@ impl Telling {
             }
         };
         let reply = timeout(wait, exchange).await.map_err(|_| "no answer".to_owned())?;
-        let reply = reply.map_err(|error: std::io::Error| error.to_string())?;
-        Reply::read(&reply, verifier, self.context.now())
-    }
-}
-
-/// What a secondary said.
-struct Reply {
-    rcode: Rcode,
-    /// Of the SOA it answered with.
-    serial: Option<u32>,
-}
-
-impl Reply {
-    fn read(message: &[u8], verifier: Option<Verifier>, now: u64) -> Result<Self, String> {
-        let (query, rcode) = read_reply(message).ok_or("the answer is malformed")?;
+        let message = reply.map_err(|error: std::io::Error| error.to_string())?;
+        let reply = Reply::read(&message).ok_or("the answer is malformed")?;
+        if !reply.is_to(id, opcode, &self.soa.name, RecordType::SOA) {
+            return Err("the answer is to another question".into());
+        }
         if let Some(mut verifier) = verifier
-            && verifier.check(message, query.tsig, now).map_err(|error| error.to_string())? != Signed::Here
+            && verifier.check(&message, reply.tsig, self.context.now()).map_err(|error| error.to_string())?
+                != Signed::Here
         {
             return Err("the answer is not signed".into());
         }
-        let record = Records::new(message, query.question_end).next_record();
-        let serial = record.and_then(|record| serial_of(record.record_type, &record.rdata));
-        Ok(Self { rcode, serial })
+        Ok(reply)
     }
 }
 
-/// Reads a reply as a query is read, and its code.
-pub(super) fn read_reply(message: &[u8]) -> Option<(Query, Rcode)> {
-    let mut octets = message.to_vec();
-    let flags = octets.get_mut(2)?;
-    if *flags & 0x80 == 0 {
-        return None;
-    }
-    *flags &= 0x7f;
-    let rcode = Rcode(u16::from(message.get(3)? & 0xf));
-    // RFC 5936 §2.2.1: only the first message of a transfer has the question. One is put in, and its octets are taken off
-    // again from where things stand.
-    let is_bare = message.get(4..6)? == [0, 0];
-    if is_bare {
-        let at = HEADER_LENGTH.min(octets.len());
-        octets.splice(at..at, NO_QUESTION);
-        octets.get_mut(4..6)?.copy_from_slice(&[0, 1]);
-    }
-    let mut query = Query::parse(&octets, &mut NameKey::root(0), 0).ok()?;
-    if is_bare {
-        query.question_end = query.question_end.checked_sub(NO_QUESTION.len())?;
-        query.tsig = query.tsig.map(|at| at.saturating_sub(NO_QUESTION.len()));
-    }
-    (message.len() >= HEADER_LENGTH).then_some((query, rcode))
+/// The serial of the SOA that a secondary answered with.
+fn serial(reply: &Reply) -> Option<u32> {
+    let record = reply.answers.first()?;
+    serial_of(record.record_type, &record.rdata)
 }

@@ -3,31 +3,33 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{info, warn};
 
 use super::client::{Client, FetchError, Fetched};
 use super::context::Context;
-use super::store::ZoneStore;
-use crate::answer::Primary;
-use crate::metrics::{TransferKind, TransferResult};
-use crate::zone::{Zone, ZoneId};
+use super::keeper::Keeper;
+use super::store::{Stored, ZoneStore};
+use super::timetable::{Failure, Timetable, timer};
+use crate::answer::{CatalogConsumer, Membership, Peer, Primary};
+use crate::catalog::{self, Broken};
+use crate::metrics::{Limit, TransferKind, TransferResult};
+use crate::zone::{Zone, ZoneId, is_newer};
 
-/// The first wait after a failure while there is no version at all; doubled each time.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// The longest wait while there is no version, and the shortest and longest of SOA timers that are followed.
-const EMPTY_WAIT_MAX: Duration = Duration::from_secs(300);
-const TIMER_MIN: u64 = 2;
-const TIMER_MAX: u64 = 86_400 * 30;
 /// Between two looks, however many notifications come.
 const LOOKS_APART: Duration = Duration::from_millis(200);
+
+/// Longer than any look takes.
+const NEVER: Duration = Duration::from_secs(86_400 * 365);
 
 /// A change of what is served, for the publisher.
 #[derive(Debug, Clone)]
 pub struct NewZone {
     /// Which zone.
     pub id: ZoneId,
+    /// The catalog that brought the zone; one that a catalog has let go of meanwhile is not served.
+    pub member: Option<Membership>,
     /// Its version; none when the last one expired.
     pub zone: Option<Arc<Zone>>,
 }
@@ -36,123 +38,162 @@ pub struct NewZone {
 pub(super) struct Secondary {
     pub(super) context: Context,
     pub(super) store: ZoneStore,
+    pub(super) keeper: Keeper,
     pub(super) id: ZoneId,
     pub(super) primary: Primary,
+    /// How members become zones, when the zone is a catalog.
+    pub(super) catalog: Option<Arc<CatalogConsumer>>,
     /// Where new versions go.
     pub(super) versions: mpsc::Sender<NewZone>,
-    /// Rings when a primary notifies.
-    pub(super) bell: mpsc::Receiver<()>,
+    /// Rings when a primary notifies, with the serial it told.
+    pub(super) bell: mpsc::Receiver<Option<u32>>,
+    /// How many zones may be asked for at once.
+    pub(super) quota: Arc<Semaphore>,
     pub(super) seed: u64,
 }
 
-/// What is served of the zone.
-struct Version {
-    zone: Arc<Zone>,
-    /// When a primary last said that it is current.
-    refreshed: Instant,
-}
-
 impl Secondary {
-    /// Keeps the zone current for as long as it is configured.
-    pub(super) async fn run(mut self) {
-        let mut version = self.stored().await;
-        let mut failures = 0;
+    /// Keeps the zone current for as long as it is configured. `served` is the version that was put to use at the
+    /// start.
+    pub(super) async fn run(mut self, served: Option<Stored>) {
+        let mut times = Timetable::new(Instant::now());
+        let mut version = self.take_over(served, &mut times).await;
         loop {
-            let started = Instant::now();
-            let has_looked = self.look(&mut version).await;
-            failures = if has_looked { 0 } else { failures + 1 };
-            let next = started + self.wait(version.as_ref(), failures);
-            let expires = version.as_ref().map(|version| version.refreshed + timer(version.zone.soa().expire));
-            let until = expires.map_or(next, |expires| expires.min(next));
-            tokio::select! {
-                () = sleep_until(until) => {}
-                rung = self.bell.recv() => {
-                    if rung.is_none() {
-                        return;
-                    }
-                    sleep_until(started + LOOKS_APART).await;
-                }
+            if times.next() <= Instant::now() {
+                self.look(&mut version, &mut times).await;
             }
-            if expires.is_some_and(|expires| expires <= Instant::now()) {
+            if times.expire(Instant::now()) {
                 // RFC 1035 §4.3.5: what was not confirmed for that long is not served any more.
-                let serial = version.as_ref().map_or(0, |version| version.zone.soa().serial);
+                let serial = version.take().map_or(0, |zone| zone.soa().serial);
                 warn!(zone = %self.id, serial, "a secondary zone expired: its primaries were not reached in time");
-                version = None;
                 self.serve(None).await;
             }
+            self.show(&times);
+            let looked = Instant::now();
+            tokio::select! {
+                () = sleep_until(times.due()) => {}
+                rung = self.bell.recv() => match rung {
+                    None => return,
+                    // What is told is not newer: it is told again, or late.
+                    Some(told) if told.is_some_and(|told| is_known(version.as_ref(), told)) => {}
+                    Some(_) => {
+                        sleep_until(looked + LOOKS_APART).await;
+                        self.look(&mut version, &mut times).await;
+                    }
+                },
+            }
         }
     }
 
-    /// The version that was put to use at the start.
-    async fn stored(&self) -> Option<Version> {
+    /// The version that was put to use at the start, else the one that is kept from an earlier time.
+    async fn take_over(&self, served: Option<Stored>, times: &mut Timetable) -> Option<Arc<Zone>> {
+        let is_served = served.is_some();
+        let stored = match served {
+            Some(stored) => stored,
+            None => self.kept().await?,
+        };
+        // What is kept under another label was another zone of that name.
+        let label = |member: &Option<Membership>| member.as_ref().map(|member| Arc::clone(&member.label));
+        if self.primary.member.is_some() && label(&stored.member) != label(&self.primary.member) {
+            return None;
+        }
+        let age = Duration::from_secs(self.context.now().saturating_sub(stored.refreshed));
+        if !times.take_over(Instant::now(), age, stored.zone.soa()) {
+            return None;
+        }
+        self.context.states.inbound(&self.id, |state| state.last_success = Some(stored.refreshed));
+        let zone = stored.served(self.context.now())?;
+        if !is_served {
+            self.serve(Some(&zone)).await;
+        }
+        Some(zone)
+    }
+
+    async fn kept(&self) -> Option<Stored> {
         let (store, id, seed) = (self.store.clone(), self.id.clone(), self.seed);
         let stored = tokio::task::spawn_blocking(move || store.load(&id, seed)).await.ok()?;
-        let stored = match stored {
-            Ok(stored) => stored?,
-            Err(error) => {
-                warn!(zone = %self.id, %error, "the kept version of a secondary zone cannot be used");
-                return None;
-            }
-        };
-        let (now, refreshed) = (self.context.now(), stored.refreshed);
-        let zone = stored.served(now)?;
-        let age = Duration::from_secs(now.saturating_sub(refreshed));
-        let version = Version { zone: Arc::new(zone), refreshed: Instant::now().checked_sub(age)? };
-        let served = self.context.snapshot.load().zone(&self.id).is_some_and(|zone| zone.records() > 0);
-        if !served {
-            self.serve(Some(&version.zone)).await;
-        }
-        Some(version)
+        stored.unwrap_or_else(|error| {
+            warn!(zone = %self.id, %error, "the kept version of a secondary zone cannot be used");
+            None
+        })
     }
 
-    /// How long until the next look.
-    fn wait(&self, version: Option<&Version>, failures: u32) -> Duration {
-        match version {
-            Some(version) if failures == 0 => timer(version.zone.soa().refresh),
-            Some(version) => timer(version.zone.soa().retry),
-            None => FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(EMPTY_WAIT_MAX),
-        }
-    }
-
-    /// Asks the primaries in their order until one is reached. Says whether one was.
-    async fn look(&self, version: &mut Option<Version>) -> bool {
-        for number in 0..self.primary.servers.len() {
-            match self.fetch(version.as_ref().map(|version| &version.zone), number).await {
-                Ok(Fetched::UpToDate) => {
-                    if let Some(version) = version {
-                        version.refreshed = Instant::now();
-                        version.zone = self.expiring(&version.zone);
-                        self.serve(Some(&version.zone)).await;
-                        self.keep(&version.zone, false).await;
+    /// Asks the primaries in their order until one has something to say.
+    async fn look(&self, version: &mut Option<Arc<Zone>>, times: &mut Timetable) {
+        let Some(_turn) = self.turn().await else { return };
+        let mut failure = Failure::Unreached;
+        for server in &self.primary.servers {
+            // Whatever is under way, an expired version is not served; without it, all is asked for anew.
+            let expires = times.expires().unwrap_or_else(|| Instant::now() + NEVER);
+            let Ok(fetched) = timeout_at(expires, self.fetch(version.as_ref(), server)).await else { return };
+            let error = match fetched {
+                Ok(fetched) => {
+                    self.take(fetched, server, version).await;
+                    if let Some(zone) = version {
+                        times.confirmed(Instant::now(), zone.soa(), draw());
                     }
-                    return true;
+                    return;
                 }
-                Ok(Fetched::Zone(zone, records)) => {
-                    let (zone, serial) = (self.expiring(&zone), self.primary.servers.get(number));
-                    let primary = serial.map(|peer| peer.address.to_string()).unwrap_or_default();
-                    info!(zone = %self.id, serial = zone.soa().serial, records, %primary, "took over a version of a zone");
-                    // First in answers: a version that is lost with this process comes again from the primary.
-                    self.serve(Some(&zone)).await;
-                    self.keep(&zone, true).await;
-                    *version = Some(Version { zone, refreshed: Instant::now() });
-                    return true;
-                }
-                Err(reason) => {
-                    let primary = self.primary.servers.get(number).map(|peer| peer.address.to_string());
-                    let primary = primary.unwrap_or_default();
-                    warn!(zone = %self.id, %primary, %reason, "a primary gave no zone");
-                }
+                Err(error) => error,
+            };
+            let (reason, primary) = (error.reason(), server.address);
+            warn!(zone = %self.id, %primary, reason, "a primary gave no zone");
+            let shown = (self.context.now(), format!("{primary}: {reason}"));
+            self.context.states.inbound(&self.id, |state| state.last_error = Some(shown));
+            if !matches!(error, FetchError::Unreached(_)) {
+                failure = Failure::Refused;
             }
         }
-        false
+        times.failed(Instant::now(), failure, draw());
+    }
+
+    /// Waits until it may ask.
+    async fn turn(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        if let Ok(turn) = self.quota.try_acquire() {
+            return Some(turn);
+        }
+        self.context.metrics.limit_hit(Limit::TransfersIn);
+        self.quota.acquire().await.ok()
+    }
+
+    /// Puts what a primary gave to use.
+    async fn take(&self, fetched: Fetched, server: &Peer, version: &mut Option<Arc<Zone>>) {
+        match fetched {
+            Fetched::UpToDate => {
+                if let Some(zone) = version {
+                    *zone = self.expiring(zone);
+                    self.serve(Some(zone)).await;
+                    self.keep(zone, false).await;
+                }
+            }
+            Fetched::Zone(zone, records) => {
+                let (zone, primary) = (self.expiring(&zone), server.address);
+                let serial = zone.soa().serial;
+                info!(zone = %self.id, serial, records, %primary, "took over a version of a zone");
+                // First in answers: a version that is lost with this process comes again from the primary.
+                self.serve(Some(&zone)).await;
+                self.keep(&zone, true).await;
+                *version = Some(zone);
+            }
+        }
+        let now = self.context.now();
+        self.context.states.inbound(&self.id, |state| {
+            (state.last_success, state.primary, state.last_error) = (Some(now), Some(server.address), None);
+        });
     }
 
     /// Changes where they are to be had, else the whole.
-    async fn fetch(&self, old: Option<&Arc<Zone>>, number: usize) -> Result<Fetched, String> {
-        let server = self.primary.servers.get(number).ok_or("no such primary")?;
+    async fn fetch(&self, old: Option<&Arc<Zone>>, server: &Peer) -> Result<Fetched, FetchError> {
         let snapshot = self.context.snapshot.load_full();
-        let key = server.key.as_ref().and_then(|name| snapshot.keys().get(name)).cloned();
-        let client = Client { context: &self.context, apex: &self.id.apex, server, key, seed: self.seed };
+        let key = match &server.key {
+            Some(name) => {
+                let key = snapshot.keys().get(name).cloned();
+                Some(key.ok_or_else(|| FetchError::Unreached(format!("the key {name} is configured no more")))?)
+            }
+            None => None,
+        };
+        let (limits, seed) = (self.primary.limits, self.seed);
+        let client = Client { context: &self.context, apex: &self.id.apex, server, key, limits, seed };
         let first = if old.is_some() { TransferKind::Ixfr } else { TransferKind::Axfr };
         let mut fetched = client.fetch(old, first).await;
         self.count(first, &fetched);
@@ -161,18 +202,36 @@ impl Secondary {
             fetched = client.fetch(old, TransferKind::Axfr).await;
             self.count(TransferKind::Axfr, &fetched);
         }
-        fetched.map_err(|error| match error {
-            FetchError::NoChanges(reason) | FetchError::Other(reason) => reason,
-        })
+        self.unbroken(fetched?)
+    }
+
+    /// Takes no catalog that breaks a rule, so that the members of the last version stay (RFC 9432 §5.1).
+    fn unbroken(&self, fetched: Fetched) -> Result<Fetched, FetchError> {
+        if let (Fetched::Zone(zone, _), Some(consumer)) = (&fetched, &self.catalog) {
+            catalog::read(zone, consumer.members_max).map_err(|broken| match broken {
+                Broken::TooMany(_) => {
+                    self.context.metrics.limit_hit(Limit::CatalogMembers);
+                    FetchError::Limit(Limit::CatalogMembers, broken.to_string())
+                }
+                _ => FetchError::Refused(broken.to_string()),
+            })?;
+        }
+        Ok(fetched)
     }
 
     fn count(&self, kind: TransferKind, fetched: &Result<Fetched, FetchError>) {
-        let result = match fetched {
-            Ok(Fetched::UpToDate) => TransferResult::UpToDate,
-            Ok(Fetched::Zone(..)) => TransferResult::Done,
-            Err(_) => TransferResult::Failed,
-        };
-        self.context.metrics.transferred_in(kind, result);
+        let metrics = &self.context.metrics;
+        if let Err(FetchError::Limit(limit, _)) = fetched {
+            metrics.limit_hit(*limit);
+        }
+        metrics.transferred_in(
+            kind,
+            match fetched {
+                Ok(Fetched::UpToDate) => TransferResult::UpToDate,
+                Ok(Fetched::Zone(..)) => TransferResult::Done,
+                Err(_) => TransferResult::Failed,
+            },
+        );
     }
 
     /// The version as it may be served when a primary has said just now that it is current.
@@ -181,23 +240,37 @@ impl Secondary {
     }
 
     async fn serve(&self, zone: Option<&Arc<Zone>>) {
-        let new = NewZone { id: self.id.clone(), zone: zone.cloned() };
+        let new = NewZone { id: self.id.clone(), member: self.primary.member.clone(), zone: zone.cloned() };
         // A publisher that is gone means that the process ends.
         let _ = self.versions.send(new).await;
     }
 
     /// Keeps the version, or that it is current, on disk.
     async fn keep(&self, zone: &Arc<Zone>, is_new: bool) {
-        let (store, view, zone, now) = (self.store.clone(), self.id.view.clone(), Arc::clone(zone), self.context.now());
-        let save = move || if is_new { store.save(&view, &zone, now) } else { store.refreshed(&view, &zone, now) };
+        let (keeper, zone, now) = (self.keeper.clone(), Arc::clone(zone), self.context.now());
+        let save = move || if is_new { keeper.save(&zone, now) } else { keeper.refreshed(&zone, now) };
         let kept = tokio::task::spawn_blocking(save).await.unwrap_or_else(|error| Err(error.to_string()));
         if let Err(error) = kept {
             warn!(zone = %self.id, %error, "a secondary zone is in use, but a restart would not have it");
         }
     }
+
+    /// Shows what will be done when.
+    fn show(&self, times: &Timetable) {
+        let (now, unix) = (Instant::now(), self.context.now());
+        let at = |time: Instant| unix + time.saturating_duration_since(now).as_secs();
+        self.context.states.inbound(&self.id, |state| {
+            (state.next_refresh, state.expires) = (Some(at(times.next())), times.expires().map(at));
+        });
+    }
 }
 
-/// An SOA timer within reason: zero would spin, and years are meant by nobody.
-pub(super) fn timer(seconds: u32) -> Duration {
-    Duration::from_secs(u64::from(seconds).clamp(TIMER_MIN, TIMER_MAX))
+/// Whether a version is not newer than the one in use.
+fn is_known(version: Option<&Arc<Zone>>, serial: u32) -> bool {
+    version.is_some_and(|zone| !is_newer(serial, zone.soa().serial))
+}
+
+/// Any number, to spread waits; a system without randomness spreads nothing.
+fn draw() -> u32 {
+    getrandom::u32().unwrap_or(0)
 }

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::task::AbortHandle;
+use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use super::context::Context;
@@ -13,20 +12,19 @@ use super::history::Histories;
 use super::message::Writer;
 use super::notify::Notifier;
 use super::outbound::{Content, Outbound};
+use super::primaries::Primaries;
 use super::requests::Request;
-use super::secondary::{NewZone, Secondary};
+use super::secondary::NewZone;
 use super::steered;
-use super::store::ZoneStore;
-use crate::answer::{Primary, Snapshot, TransferWideIps, ZoneTransfer};
+use super::store::{Stored, ZoneStore};
+use crate::answer::{Snapshot, TransferWideIps, ZoneTransfer};
 use crate::journal::Journal;
 use crate::listener::{HandedOff, Replies};
-use crate::metrics::{Limit, NotifyResult, Site, TransferKind, TransferResult};
+use crate::metrics::{Limit, Site, TransferKind, TransferResult};
 use crate::wideip::Tables;
 use crate::wire::{Opcode, Rcode, RecordType};
 use crate::zone::{Zone, ZoneId, is_newer};
 
-/// Transfers under way at once, to all servers together.
-const TRANSFERS_MAX: usize = 10;
 /// The most octets of a reply by datagram.
 const DATAGRAM_MAX: usize = 512;
 
@@ -35,36 +33,26 @@ pub struct Server {
     context: Context,
     histories: Arc<Histories>,
     notifier: Notifier,
-    quota: Arc<Semaphore>,
-    /// Where new versions of secondary zones go, and where they are kept.
-    versions: mpsc::Sender<NewZone>,
-    store: ZoneStore,
-    /// The tasks of secondary zones.
-    secondaries: HashMap<ZoneId, Running>,
+    primaries: Primaries,
+    /// Transfers to other servers under way.
+    under_way: Arc<()>,
     /// The zones and settings that were followed last.
     followed: Option<Snapshot>,
 }
 
-/// The task of one secondary zone.
-struct Running {
-    primary: Primary,
-    bell: mpsc::Sender<()>,
-    task: AbortHandle,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 impl Server {
-    /// A server that sends new versions of secondary zones to `versions` and keeps them in `store`.
-    pub fn new(context: Context, versions: mpsc::Sender<NewZone>, store: ZoneStore) -> Self {
+    /// A server that sends new versions of secondary zones to `versions` and keeps them in `store`; those that are
+    /// served already are in `restored`.
+    pub fn new(
+        context: Context,
+        versions: mpsc::Sender<NewZone>,
+        store: ZoneStore,
+        restored: HashMap<ZoneId, Stored>,
+    ) -> Self {
         let histories = Arc::new(Histories::default());
         let notifier = Notifier::new(context.clone());
-        let quota = Arc::new(Semaphore::new(TRANSFERS_MAX));
-        Self { context, histories, notifier, quota, versions, store, secondaries: HashMap::new(), followed: None }
+        let primaries = Primaries::new(context.clone(), versions, store, restored);
+        Self { context, histories, notifier, primaries, under_way: Arc::new(()), followed: None }
     }
 
     /// Takes over from the journal what changed before a restart, so that secondaries that had the version before it get
@@ -123,55 +111,7 @@ impl Server {
             warn!(%error, "what changed could not be worked out: secondaries get whole zones");
         }
         self.notifier.follow(&snapshot);
-        self.follow_primaries(&snapshot);
-    }
-
-    /// Runs a task for each secondary zone, anew where its primaries changed.
-    fn follow_primaries(&mut self, snapshot: &Snapshot) {
-        let mut before = std::mem::take(&mut self.secondaries);
-        for (id, policy) in snapshot.transfers().iter() {
-            let Some(primary) = &policy.primary else { continue };
-            let kept = before.remove(id).filter(|running| running.primary == *primary);
-            let running = kept.unwrap_or_else(|| self.start(id, primary, snapshot.seed()));
-            self.secondaries.insert(id.clone(), running);
-        }
-    }
-
-    fn start(&self, id: &ZoneId, primary: &Primary, seed: u64) -> Running {
-        let (bell, rung) = mpsc::channel(1);
-        let secondary = Secondary {
-            context: self.context.clone(),
-            store: self.store.clone(),
-            id: id.clone(),
-            primary: primary.clone(),
-            versions: self.versions.clone(),
-            bell: rung,
-            seed,
-        };
-        Running { primary: primary.clone(), bell, task: tokio::spawn(secondary.run()).abort_handle() }
-    }
-
-    /// Takes a notification from a primary (RFC 1996 §3.11), and from nobody else.
-    fn notified(&self, snapshot: &Snapshot, request: &Request, source: std::net::SocketAddr, replies: Replies) {
-        let running = self.secondaries.get(&request.zone);
-        let is_primary = |peer: &crate::answer::Peer| {
-            let is_signed = peer.key.as_ref().is_none_or(|key| request.key_name() == Some(key));
-            peer.address.ip() == source.ip().to_canonical() && is_signed
-        };
-        let rcode = match running {
-            Some(running) if running.primary.servers.iter().any(is_primary) => {
-                // A bell that rings already is enough.
-                let _ = running.bell.try_send(());
-                self.context.metrics.notified_by(NotifyResult::Acknowledged);
-                Rcode::NOERROR
-            }
-            _ => {
-                self.context.metrics.notified_by(NotifyResult::Refused);
-                info!(zone = %request.zone, %source, "a notification was refused: it comes from no configured primary");
-                if snapshot.zone(&request.zone).is_some() { Rcode::REFUSED } else { Rcode::NOTAUTH }
-            }
-        };
-        reply(&self.context, request, replies, rcode);
+        self.primaries.follow(&snapshot).await;
     }
 
     fn handle(&mut self, handed_off: HandedOff) {
@@ -187,7 +127,10 @@ impl Server {
             (Opcode::QUERY, RecordType::IXFR) => {
                 self.transfer(&snapshot, request, source, replies, TransferKind::Ixfr);
             }
-            (Opcode::NOTIFY, _) => self.notified(&snapshot, &request, source, replies),
+            (Opcode::NOTIFY, _) => {
+                let rcode = self.primaries.notified(&snapshot, &request, source);
+                reply(&self.context, &request, replies, rcode);
+            }
             _ => reply(&self.context, &request, replies, Rcode::NOTIMP),
         }
     }
@@ -203,7 +146,7 @@ impl Server {
     ) {
         let zone = snapshot.zone(&request.zone).cloned();
         let policy = snapshot.transfers().get(&request.zone);
-        let (zone, policy, permit) = match self.judge(&request, source, zone, policy) {
+        let (zone, policy, permit) = match self.judge(snapshot, &request, source, zone, policy) {
             Ok(judged) => judged,
             Err((rcode, result)) => {
                 self.context.metrics.transferred_out(kind, result);
@@ -226,11 +169,12 @@ impl Server {
     /// Who may have the zone, before what it costs.
     fn judge<'s>(
         &self,
+        snapshot: &Snapshot,
         request: &Request,
         source: std::net::SocketAddr,
         zone: Option<Arc<Zone>>,
         policy: Option<&'s ZoneTransfer>,
-    ) -> Result<(Arc<Zone>, &'s ZoneTransfer, OwnedSemaphorePermit), (Rcode, TransferResult)> {
+    ) -> Result<(Arc<Zone>, &'s ZoneTransfer, Arc<()>), (Rcode, TransferResult)> {
         // RFC 5936 §2.2.1.
         let zone = zone.ok_or((Rcode::NOTAUTH, TransferResult::NoZone))?;
         let policy = policy.filter(|policy| policy.allows(source.ip(), request.key_name()));
@@ -238,11 +182,12 @@ impl Server {
         if zone.records() == 0 {
             return Err((Rcode::SERVFAIL, TransferResult::NoZone));
         }
-        let permit = Arc::clone(&self.quota).try_acquire_owned().map_err(|_| {
+        // One of them is ours.
+        if Arc::strong_count(&self.under_way) > snapshot.transfers().quotas.outbound {
             self.context.metrics.limit_hit(Limit::Transfers);
-            (Rcode::SERVFAIL, TransferResult::Quota)
-        })?;
-        Ok((zone, policy, permit))
+            return Err((Rcode::SERVFAIL, TransferResult::Quota));
+        }
+        Ok((zone, policy, Arc::clone(&self.under_way)))
     }
 
     /// What is sent: for IXFR the changes where they are known, for AXFR the zone.
@@ -282,7 +227,7 @@ fn send(
     replies: Replies,
     kind: TransferKind,
     is_secondary: bool,
-    permit: OwnedSemaphorePermit,
+    permit: Arc<()>,
 ) {
     let (serial, id) = (zone.soa().serial, &request.zone);
     let stream = match replies {
@@ -299,7 +244,7 @@ fn send(
         (Ok(records), _) => {
             info!(zone = %id, serial, to = %source, records, kind = kind.as_str(), "sent a zone");
             if is_secondary {
-                context.metrics.secondary_has(&id.to_string(), source.ip(), serial);
+                context.saw(id, source.ip(), serial);
             }
             TransferResult::Done
         }

@@ -5,10 +5,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
-use super::secondary::timer;
+use super::timetable::timer;
+use crate::answer::Membership;
 use crate::wire::Name;
 use crate::zone::{self, ViewName, Zone, ZoneId, master, print};
 
@@ -25,16 +28,18 @@ pub struct ZoneStore {
 #[derive(Debug)]
 pub struct Stored {
     /// The zone.
-    pub zone: Zone,
+    pub zone: Arc<Zone>,
     /// When a primary last said that it is current, in seconds since 1970.
     pub refreshed: u64,
+    /// The catalog that brought it.
+    pub member: Option<Membership>,
 }
 
 impl Stored {
     /// The zone as it may be served at `now`, in seconds since 1970; none when it expired.
-    pub fn served(self, now: u64) -> Option<Zone> {
+    pub fn served(&self, now: u64) -> Option<Arc<Zone>> {
         let expires = self.refreshed + timer(self.zone.soa().expire).as_secs();
-        (now < expires).then(|| self.zone.expiring_at(expires))
+        (now < expires).then(|| Arc::new(self.zone.expiring_at(expires)))
     }
 }
 
@@ -43,6 +48,41 @@ impl Stored {
 struct Timers {
     serial: u32,
     refreshed: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    member: Option<Mark>,
+}
+
+impl Timers {
+    fn member(&self) -> Option<Membership> {
+        self.member.as_ref().and_then(Mark::read).map(|(_, member)| member)
+    }
+}
+
+/// What made the zone appear, when a catalog did.
+#[derive(Serialize, Deserialize)]
+struct Mark {
+    view: String,
+    zone: String,
+    catalog: String,
+    /// In hexadecimal: it holds any octet.
+    label: String,
+}
+
+impl Mark {
+    fn new(view: &ViewName, zone: &Name, member: &Membership) -> Self {
+        Self {
+            view: view.as_str().to_owned(),
+            zone: zone.to_string(),
+            catalog: member.catalog.to_string(),
+            label: HEXLOWER.encode(&member.label),
+        }
+    }
+
+    fn read(&self) -> Option<(ZoneId, Membership)> {
+        let id = ZoneId::new(ViewName::new(&self.view), self.zone.parse().ok()?);
+        let label = HEXLOWER.decode(self.label.as_bytes()).ok()?;
+        Some((id, Membership { catalog: self.catalog.parse().ok()?, label: label.into() }))
+    }
 }
 
 impl ZoneStore {
@@ -63,44 +103,95 @@ impl ZoneStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(fail(&path, error.to_string())),
         };
-        let refreshed = match fs::read(&timers) {
-            Ok(kept) => {
-                serde_json::from_slice::<Timers>(&kept).map(|timers| timers.refreshed).map_err(io::Error::other)
-            }
-            // A crash before the timers of the first version were written: it had just come.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => written_at(&path),
-            Err(error) => Err(error),
+        let kept = match fs::read(&timers) {
+            Ok(kept) => serde_json::from_slice::<Timers>(&kept).map(|kept| (kept.refreshed, kept.member())),
+            Err(error) => Err(serde_json::Error::io(error)),
         };
-        let refreshed = refreshed.map_err(|error| fail(&timers, error.to_string()))?;
+        let kept = match kept {
+            Ok(kept) => Ok(kept),
+            // A crash before the timers of the first version were written: it had just come.
+            Err(error) if error.io_error_kind() == Some(io::ErrorKind::NotFound) => {
+                written_at(&path).map(|written| (written, None)).map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        let (refreshed, member) = kept.map_err(|error| fail(&timers, error))?;
         let file = path.display().to_string();
         let settings = master::Settings { file: &file, origin: &id.apex, default_ttl: None };
         let loaded = zone::load(&text, &settings, seed, &mut master::no_include);
         let loaded = loaded.map_err(|faults| faults.first().map_or_else(String::new, |fault| fault.message.clone()));
-        let zone = loaded.map_err(|error| fail(&path, error))?.zone;
+        let zone = Arc::new(loaded.map_err(|error| fail(&path, error))?.zone);
         // A crash between the two writes leaves the new zone with the timers of the old: it was current then too.
-        Ok(Some(Stored { zone, refreshed }))
+        Ok(Some(Stored { zone, refreshed, member }))
     }
 
     /// Keeps a new version of the view's zone.
     ///
     /// # Errors
     /// The system's reason; the last version is kept then.
-    pub fn save(&self, view: &ViewName, zone: &Zone, refreshed: u64) -> Result<(), String> {
+    pub fn save(
+        &self,
+        view: &ViewName,
+        zone: &Zone,
+        refreshed: u64,
+        member: Option<&Membership>,
+    ) -> Result<(), String> {
         let (path, _) = self.paths(view, zone.apex());
         let text = print::zone(zone);
         self.write(&path, text.as_bytes()).map_err(|error| format!("writing {}: {error}", path.display()))?;
-        self.refreshed(view, zone, refreshed)
+        self.refreshed(view, zone, refreshed, member)
     }
 
     /// Keeps that the version is current.
     ///
     /// # Errors
     /// The system's reason.
-    pub fn refreshed(&self, view: &ViewName, zone: &Zone, refreshed: u64) -> Result<(), String> {
+    pub fn refreshed(
+        &self,
+        view: &ViewName,
+        zone: &Zone,
+        refreshed: u64,
+        member: Option<&Membership>,
+    ) -> Result<(), String> {
         let (_, path) = self.paths(view, zone.apex());
-        let timers = Timers { serial: zone.soa().serial, refreshed };
+        let member = member.map(|member| Mark::new(view, zone.apex(), member));
+        let timers = Timers { serial: zone.soa().serial, refreshed, member };
         let text = serde_json::to_vec(&timers).map_err(|error| error.to_string())?;
         self.write(&path, &text).map_err(|error| format!("writing {}: {error}", path.display()))
+    }
+
+    /// Removes what is kept of a zone.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn forget(&self, id: &ZoneId) -> Result<(), String> {
+        let (zone, timers) = self.paths(&id.view, &id.apex);
+        for path in [zone, timers] {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(format!("removing {}: {error}", path.display()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The zones that catalogs brought, as far as they are kept. What cannot be read is none.
+    pub fn members(&self) -> Vec<(ZoneId, Membership)> {
+        let files = |folder: &Path| {
+            let entries = fs::read_dir(folder).into_iter().flatten();
+            entries.filter_map(|entry| Some(entry.ok()?.path())).collect::<Vec<_>>()
+        };
+        let views = files(&self.folder).into_iter().filter(|path| path.is_dir());
+        let folders: Vec<PathBuf> = std::iter::once(self.folder.clone()).chain(views).collect();
+        let timers = folders.iter().flat_map(|folder| files(folder));
+        let timers = timers.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+        let read = |path: PathBuf| -> Option<(ZoneId, Membership)> {
+            let timers: Timers = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+            timers.member?.read()
+        };
+        timers.filter_map(read).collect()
     }
 
     /// Writes beside the final name, then renames: after a crash the old or the new file is there.
@@ -172,10 +263,10 @@ mod tests {
             let (view, zone, now) = (ViewName::new(view), zone(apex), u64::try_from(number).unwrap());
             let id = ZoneId::new(view.clone(), zone.apex().clone());
             assert!(store.load(&id, 1).unwrap().is_none());
-            store.save(&view, &zone, now).unwrap();
+            store.save(&view, &zone, now, None).unwrap();
             let stored = store.load(&id, 1).unwrap().unwrap();
             assert_eq!((print::zone(&stored.zone), stored.refreshed), (print::zone(&zone), now), "{id}");
-            store.refreshed(&view, &zone, now + 100).unwrap();
+            store.refreshed(&view, &zone, now + 100, None).unwrap();
             assert_eq!(store.load(&id, 1).unwrap().unwrap().refreshed, now + 100);
         }
         let outside = fs::read_dir(folder.path()).unwrap().count();
@@ -188,7 +279,7 @@ mod tests {
         let store = ZoneStore::new(folder.path());
         let zone = zone("example.");
         let id = ZoneId::from(zone.apex().clone());
-        store.save(&id.view, &zone, 7).unwrap();
+        store.save(&id.view, &zone, 7, None).unwrap();
         fs::remove_file(folder.path().join("zones/zone.example.json")).unwrap();
         assert!(store.load(&id, 1).unwrap().unwrap().refreshed > 1_700_000_000);
     }
@@ -198,7 +289,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = ZoneStore::new(folder.path());
         let zone = zone("example.");
-        store.save(&ViewName::default(), &zone, 1).unwrap();
+        store.save(&ViewName::default(), &zone, 1, None).unwrap();
         fs::write(folder.path().join("zones/zone.example.zone"), "$ORIGIN example.\n@ 60 IN SOA").unwrap();
         assert!(store.load(&zone.apex().clone().into(), 1).unwrap_err().contains("zone.example.zone"));
     }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::server::{Job, Server};
 use crate::answer::{
-    Access, Chaos, Limits, Settings, Snapshot, SyntheticZone, Transfers, Unmatched, UpdateNames, UpdateRule,
+    Access, Chaos, Limits, Quotas, Settings, Snapshot, SyntheticZone, Transfers, Unmatched, UpdateNames, UpdateRule,
     ZoneTransfer, ZoneUpdates,
 };
 use crate::listener::{HandedOff, Replies};
@@ -48,12 +48,13 @@ fn context(updates: usize) -> Context {
             negative_ttl_seconds: 60,
         },
         keys: Arc::default(),
-        transfers: Arc::new(Transfers::new([(apex.into(), policy)])),
+        transfers: Arc::new(Transfers::new([(apex.into(), policy)], Quotas::default())),
         limits: Limits { updates, ..Limits::default() },
         edns: Default::default(),
     };
     let snapshot = Snapshot::new(1, &[Arc::new(zone.finish())], Tables::empty(1), Arc::new(settings), 1);
     Context {
+        states: crate::transfer::ZoneStates::default(),
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
         metrics: Arc::new(Metrics::new("0", "test")),
         unix_seconds: Arc::new(|| 0),

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "waiting for other programs takes real time")]
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
+pub(crate) mod catalogs;
 pub(crate) mod load;
 pub(crate) mod message;
 pub(crate) mod peers;

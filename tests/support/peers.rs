@@ -1,4 +1,4 @@
-//! NSD, Knot and BIND on loopback with the zone `example.`, as secondary or as primary of another server, with one key.
+//! NSD, Knot, BIND and PowerDNS on loopback with the zone `example.`, as secondary or as primary of another server, with one key.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub(crate) enum Role {
 }
 
 /// The programs that are tried.
-pub(crate) const PROGRAMS: [&str; 3] = ["nsd", "knotd", "named"];
+pub(crate) const PROGRAMS: [&str; 4] = ["nsd", "knotd", "named", "pdns_server"];
 
 /// Starts a program on `port` with `folder` for all its files; none when it is not installed.
 pub(crate) fn peer(program: &str, folder: &Path, port: u16, role: Role) -> Option<Server> {
@@ -30,6 +30,9 @@ pub(crate) fn peer(program: &str, folder: &Path, port: u16, role: Role) -> Optio
 /// The same with another name for the key.
 pub(crate) fn peer_with_key(program: &str, folder: &Path, port: u16, role: Role, key: &str) -> Option<Server> {
     let path = tool(program)?;
+    if program == "pdns_server" {
+        return power_dns(&path, folder, port, role);
+    }
     let (configuration, arguments): (String, &[&str]) = match program {
         "nsd" => (nsd(folder, port, role, key), &["-d", "-c"]),
         "knotd" => (knot(folder, port, role, key), &["-c"]),
@@ -101,4 +104,46 @@ fn bind(folder: &Path, port: u16, role: Role, key: &str) -> String {
          notify-delay 0; managed-keys-directory \"{folder}\"; }};\ncontrols {{ }};\nkey \"{key}\" {{ algorithm hmac-sha256; \
          secret \"{SECRET}\"; }};\nzone \"example\" {{ {zone} }};\n"
     )
+}
+
+/// PowerDNS with its BIND backend: keys and what it does with them are in a database of its own.
+fn power_dns(program: &Path, folder: &Path, port: u16, role: Role) -> Option<Server> {
+    let shown = folder.display();
+    let (zone, role) = match role {
+        Role::SecondaryOf(other) => (
+            format!("type slave; file \"{shown}/secondary.zone\"; masters {{ 127.0.0.1:{other}; }};"),
+            "secondary=yes\n".to_owned(),
+        ),
+        Role::PrimaryOf(other) => (
+            format!("type master; file \"{shown}/example.zone\";"),
+            format!("primary=yes\nalso-notify=127.0.0.1:{other}\nbind-check-interval=1\n"),
+        ),
+    };
+    let is_primary = role.starts_with("primary");
+    fs::write(folder.join("named.conf"), format!("zone \"example\" {{ {zone} }};\n")).unwrap();
+    let configuration = format!(
+        "launch=bind\nbind-config={shown}/named.conf\nbind-dnssec-db={shown}/keys.db\nlocal-address=127.0.0.1\n\
+         local-port={port}\nsocket-dir={shown}\ndaemon=no\nguardian=no\ndisable-syslog=yes\nxfr-cycle-interval=1\nsetuid=\n\
+         setgid=\ncache-ttl=0\nquery-cache-ttl=0\nzone-cache-refresh-interval=0\n{role}"
+    );
+    fs::write(folder.join("pdns.conf"), configuration).unwrap();
+    let at = format!("--config-dir={shown}");
+    let database = format!("{shown}/keys.db");
+    let own = if is_primary { "primary" } else { "secondary" };
+    let commands: [&[&str]; 4] = [
+        &["create-bind-db", &database],
+        &["import-tsig-key", "k", "hmac-sha256", SECRET],
+        &["activate-tsig-key", "example", "k", own],
+        &["set-meta", "example", "IXFR", "1"],
+    ];
+    let utility = tool("pdnsutil")?;
+    for arguments in commands {
+        let done = Command::new(&utility).arg(&at).args(arguments).output().unwrap();
+        assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    let log = folder.join("peer.log");
+    let output = fs::File::create(&log).unwrap();
+    let mut command = Command::new(program);
+    command.arg(&at).stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+    Some(start(&mut command, port, &log, "example."))
 }
