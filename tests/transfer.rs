@@ -16,7 +16,7 @@ use hickory_proto::op::Message;
 use hickory_proto::rr::RData;
 use hickory_proto::serialize::binary::BinDecodable;
 
-use support::peers::{PROGRAMS, Role, SECRET, peer};
+use support::peers::{PROGRAMS, Role, SECRET, peer, reload};
 use support::server::{Server, fairlead_at, free_port, soa};
 use support::tool;
 
@@ -81,7 +81,8 @@ fn metric(admin: u16, series: &str) -> f64 {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
-    line.unwrap_or_else(|| panic!("there is no {series} in\n{text}"))
+    // What was never seen has no series.
+    line.unwrap_or(0.0)
 }
 
 fn wait_for_metric(admin: u16, series: &str, least: f64) {
@@ -130,7 +131,7 @@ fn others_are_secondaries_of_fairlead() {
             let series = "fairlead_transfers_total{direction=\"out\",kind=\"ixfr\",result=\"done\"}";
             wait_for_metric(admin, series, before + 1.0);
         }
-        wait_for_metric(admin, "fairlead_secondary_serial{secondary=\"127.0.0.1\",zone=\"example.\"}", 3.0);
+        wait_for_metric(admin, "fairlead_secondary_serial{zone=\"example.\",secondary=\"127.0.0.1\"}", 3.0);
         assert!(
             metric(admin, "fairlead_notifies_total{direction=\"out\",result=\"acknowledged\"}") >= 2.0,
             "{program}"
@@ -210,7 +211,7 @@ fn fairlead_is_a_secondary_of_others() {
         assert_eq!(metric(admin, &done("axfr")), 1.0, "{program}");
         for version in 2..=3 {
             fs::write(theirs.path().join("example.zone"), zone(version)).unwrap();
-            hang_up(&primary);
+            reload(program, theirs.path(), &primary);
             wait_for(fairlead.address, version, &theirs.path().join("peer.log"));
         }
         let ixfr = metric(admin, &done("ixfr"));

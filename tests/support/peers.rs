@@ -49,6 +49,24 @@ pub(crate) fn peer_with_key(program: &str, folder: &Path, port: u16, role: Role,
     Some(start(&mut command, port, &log, "example."))
 }
 
+/// Makes a program read its zone file again.
+pub(crate) fn reload(program: &str, folder: &Path, server: &Server) {
+    let mut command = match program {
+        "pdns_server" => {
+            let mut command = Command::new("pdns_control");
+            command.arg(format!("--config-dir={}", folder.display())).args(["bind-reload-now", "example"]);
+            command
+        }
+        _ => {
+            let mut command = Command::new("kill");
+            command.args(["-HUP", &server.child.id().to_string()]);
+            command
+        }
+    };
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
 fn nsd(folder: &Path, port: u16, role: Role, key: &str) -> String {
     let folder = folder.display();
     let zone = match role {
