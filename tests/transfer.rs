@@ -123,13 +123,14 @@ fn others_are_secondaries_of_fairlead() {
                 >= 1.0,
             "{program}"
         );
+        let kind = if program == "pdns_server" { "axfr" } else { "ixfr" };
+        let series = format!("fairlead_transfers_total{{direction=\"out\",kind=\"{kind}\",result=\"done\"}}");
         for version in 2..=3 {
-            let before = metric(admin, "fairlead_transfers_total{direction=\"out\",kind=\"ixfr\",result=\"done\"}");
+            let before = metric(admin, &series);
             fs::write(ours.path().join("example.zone"), zone(version)).unwrap();
             hang_up(&fairlead);
             wait_for(secondary.address, version, &log);
-            let series = "fairlead_transfers_total{direction=\"out\",kind=\"ixfr\",result=\"done\"}";
-            wait_for_metric(admin, series, before + 1.0);
+            wait_for_metric(admin, &series, before + 1.0);
         }
         wait_for_metric(admin, "fairlead_secondary_serial{zone=\"example.\",secondary=\"127.0.0.1\"}", 3.0);
         assert!(

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::context::Context;
@@ -95,9 +95,9 @@ impl Telling {
         let (zone, serial, secondary) = (&self.id, self.serial, self.address);
         let mut wait = FIRST_WAIT;
         for attempt in 1..=TRIES_MAX {
-            let reply = self.ask(Opcode::NOTIFY, wait).await;
-            wait *= 2;
-            match reply {
+            // RFC 1996 §3.6: also where the answer is that nobody listens there, the next try waits.
+            let next = Instant::now() + wait;
+            match self.ask(Opcode::NOTIFY, wait).await {
                 Ok(reply) if reply.rcode == Rcode::NOERROR => {
                     self.context.metrics.notified(NotifyResult::Acknowledged);
                     info!(%zone, serial, %secondary, attempt, "told a secondary of a change");
@@ -106,8 +106,6 @@ impl Telling {
                 Ok(reply) => {
                     self.context.metrics.notified(NotifyResult::Refused);
                     warn!(%zone, serial, %secondary, rcode = %reply.rcode, "a secondary refused a notification");
-                    // It will not change its mind because it is asked again at once, but its configuration may change.
-                    sleep(wait).await;
                 }
                 Err(reason) => {
                     self.context.metrics.notified(NotifyResult::Unanswered);
@@ -116,6 +114,8 @@ impl Telling {
                     }
                 }
             }
+            wait *= 2;
+            sleep_until(next).await;
         }
     }
 
@@ -181,4 +181,86 @@ impl Telling {
 fn serial(reply: &Reply) -> Option<u32> {
     let record = reply.answers.first()?;
     serial_of(record.record_type, &record.rdata)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::answer::{Peer, ZoneTransfer};
+    use crate::transfer::testing::*;
+    use crate::wire::Keys;
+    use crate::zone::{Zone, load, master};
+
+    fn version(serial: u32) -> Arc<Zone> {
+        let text = format!("$TTL 60\n@ SOA ns.example.net. h.example.net. {serial} 1 2 3 4\n@ NS ns.example.net.\n");
+        let apex = name("example.");
+        let settings = master::Settings { file: "zone", origin: &apex, default_ttl: None };
+        Arc::new(load(text.as_bytes(), &settings, SEED, &mut master::no_include).unwrap().zone)
+    }
+
+    /// A world that serves version 7 and tells the secondary there.
+    fn world(secondary: SocketAddr) -> (Context, Notifier) {
+        let policy = ZoneTransfer { notify: vec![Peer { address: secondary, key: None }], ..ZoneTransfer::default() };
+        let context = context(&[version(7)], policy, Keys::default());
+        (context.clone(), Notifier::new(context))
+    }
+
+    fn counted(context: &Context, result: &str) -> u64 {
+        metric(context, &format!("fairlead_notifies_total{{direction=\"out\",result=\"{result}\"}}"))
+    }
+
+    async fn wait_for(is_so: impl Fn() -> bool) {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rfc1996_3_6_a_secondary_that_does_not_answer_is_told_again_and_less_and_less_often() {
+        let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        for secondary in [silent.local_addr().unwrap(), closed] {
+            let (context, mut notifier) = world(secondary);
+            let start = Instant::now();
+            notifier.follow(&context.snapshot.load());
+            for (tries, seconds) in [(1, 1), (2, 3), (3, 7), (7, 127)] {
+                wait_for(|| counted(&context, "unanswered") >= tries).await;
+                let last = if secondary == closed { seconds / 2 } else { seconds };
+                assert_eq!(start.elapsed().as_secs(), last, "{tries} tries of {secondary}");
+            }
+            tokio::time::sleep(Duration::from_secs(10_000)).await;
+            assert_eq!(counted(&context, "unanswered"), u64::from(TRIES_MAX));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_secondary_has_is_kept_and_another_source_is_not_believed() {
+        let secondary = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let (context, mut notifier) = world(secondary.local_addr().unwrap());
+        notifier.follow(&context.snapshot.load());
+        let mut octets = [0; 512];
+        let mut codes = vec![5, 0, 0].into_iter();
+        for serial in [7, 7, 6] {
+            let (length, from) = secondary.recv_from(&mut octets).await.unwrap();
+            let query = octets[..length].to_vec();
+            let mut answer = reply(&query, &[soa(serial)]);
+            answer[2] |= query[2] & 0x78;
+            answer[3] |= codes.next().unwrap();
+            // The same from elsewhere: nobody listens to it.
+            let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            stranger.send_to(&reply(&query, &[soa(99)]), from).await.unwrap();
+            secondary.send_to(&answer, from).await.unwrap();
+        }
+        let seen = || {
+            let state = context.states.all().get(&name("example.").into()).cloned().unwrap_or_default();
+            state.secondaries.values().next().map(|seen| seen.serial)
+        };
+        wait_for(|| seen().is_some()).await;
+        assert_eq!(seen(), Some(6), "told of 7, it has 6 still");
+        assert_eq!((counted(&context, "refused"), counted(&context, "acknowledged")), (1, 1));
+        notifier.follow(&context.snapshot.load());
+        assert_eq!(counted(&context, "acknowledged"), 1, "the same version is told once");
+    }
 }
