@@ -28,6 +28,9 @@ use crate::zone::{Zone, ZoneId, is_newer};
 /// The most octets of a reply by datagram.
 const DATAGRAM_MAX: usize = 512;
 
+/// What is given to whom, with a place among the transfers under way; or the code that is answered, and why.
+type Judged<'s> = Result<(Arc<Zone>, &'s ZoneTransfer, Arc<()>), (Rcode, TransferResult)>;
+
 /// The serving side.
 pub struct Server {
     context: Context,
@@ -174,7 +177,7 @@ impl Server {
         source: std::net::SocketAddr,
         zone: Option<Arc<Zone>>,
         policy: Option<&'s ZoneTransfer>,
-    ) -> Result<(Arc<Zone>, &'s ZoneTransfer, Arc<()>), (Rcode, TransferResult)> {
+    ) -> Judged<'s> {
         // RFC 5936 §2.2.1.
         let zone = zone.ok_or((Rcode::NOTAUTH, TransferResult::NoZone))?;
         let policy = policy.filter(|policy| policy.allows(source.ip(), request.key_name()));
