@@ -1,4 +1,5 @@
-//! NSD, Knot, BIND and PowerDNS on loopback with the zone `example.`, as secondary or as primary of another server, with one key.
+//! NSD, Knot, BIND and PowerDNS on loopback with the zone `example.`, as secondary or as primary of another server, with
+//! one key.
 
 use std::fs;
 use std::path::Path;
@@ -31,7 +32,7 @@ pub(crate) fn peer(program: &str, folder: &Path, port: u16, role: Role) -> Optio
 pub(crate) fn peer_with_key(program: &str, folder: &Path, port: u16, role: Role, key: &str) -> Option<Server> {
     let path = tool(program)?;
     if program == "pdns_server" {
-        return power_dns(&path, folder, port, role);
+        return power_dns(&path, folder, port, role, key);
     }
     let (configuration, arguments): (String, &[&str]) = match program {
         "nsd" => (nsd(folder, port, role, key), &["-d", "-c"]),
@@ -126,7 +127,7 @@ fn bind(folder: &Path, port: u16, role: Role, key: &str) -> String {
 
 /// PowerDNS with its BIND backend: keys and what it does with them are in a database of its own. That backend takes whole
 /// zones only: it says that it took changes over and goes on serving the version before.
-fn power_dns(program: &Path, folder: &Path, port: u16, role: Role) -> Option<Server> {
+fn power_dns(program: &Path, folder: &Path, port: u16, role: Role, key: &str) -> Option<Server> {
     let shown = folder.display();
     let (zone, role) = match role {
         Role::SecondaryOf(other) => (
@@ -151,8 +152,8 @@ fn power_dns(program: &Path, folder: &Path, port: u16, role: Role) -> Option<Ser
     let own = if is_primary { "primary" } else { "secondary" };
     let commands: [&[&str]; 3] = [
         &["create-bind-db", &database],
-        &["import-tsig-key", "k", "hmac-sha256", SECRET],
-        &["activate-tsig-key", "example", "k", own],
+        &["import-tsig-key", key, "hmac-sha256", SECRET],
+        &["activate-tsig-key", "example", key, own],
     ];
     let utility = tool("pdnsutil")?;
     for arguments in commands {
