@@ -43,6 +43,7 @@ pub struct Operations {
 }
 
 impl Operations {
+    #[expect(clippy::too_many_arguments, reason = "each is one thing that operators reach, and there is one caller")]
     pub(super) fn new(
         commands: mpsc::Sender<Command>,
         snapshot: Arc<ArcSwap<Snapshot>>,
