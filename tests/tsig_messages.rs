@@ -24,6 +24,9 @@ const SECRET: &[u8] = b"secret-secret-secret-secret";
 const SECRET_BASE64: &str = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0";
 const ALGORITHM: &[u8] = b"\x0bhmac-sha256\0";
 
+/// A request, and who may check the reply where that is possible.
+type Request = (Vec<u8>, Option<Signer>);
+
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
@@ -38,7 +41,7 @@ fn query() -> Vec<u8> {
 }
 
 /// The query signed with `key` at `time`, and who may check the reply.
-fn signed(key: &Arc<Key>, time: u64) -> (Vec<u8>, Option<Signer>) {
+fn signed(key: &Arc<Key>, time: u64) -> Request {
     let (mut packet, length) = (query(), query().len());
     packet.resize(700, 0);
     let mut signer = Signer::request(Arc::clone(key));
@@ -48,7 +51,7 @@ fn signed(key: &Arc<Key>, time: u64) -> (Vec<u8>, Option<Signer>) {
 }
 
 /// The same with its MAC cut or filled up to `octets`.
-fn with_mac(octets: usize, key: &Arc<Key>) -> (Vec<u8>, Option<Signer>) {
+fn with_mac(octets: usize, key: &Arc<Key>) -> Request {
     let (mut packet, _) = signed(key, now());
     let rdata = query().len() + key.name().as_wire().len() + 10;
     let mac = rdata + ALGORITHM.len() + 8;
@@ -156,7 +159,7 @@ fn requests_are_judged_as_the_rfc_says_on_every_transport() {
     // Behind the question: the key's name of 11 octets, type, class, TTL, length, then the algorithm's of 13.
     let (class, ttl, algorithm) = (question + 13, question + 15, question + 21);
     let count = |packet: &mut Vec<u8>, records: u8| packet[11] = records;
-    let rows: Vec<(&str, (Vec<u8>, Option<Signer>), &str)> = vec![
+    let rows: Vec<(&str, Request, &str)> = vec![
         ("§5.3: a good signature is answered with one", signed(&good, now()), "NOERROR 0 signed good"),
         (
             "§4.2: names in any case are the same",
