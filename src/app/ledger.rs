@@ -47,6 +47,13 @@ pub(super) struct Settled {
     forgotten: Vec<ZoneId>,
 }
 
+impl Settled {
+    /// Whether the journal holds already what it must, so that nothing waits for the disk.
+    pub(super) const fn is_kept(&self) -> bool {
+        self.replaced.is_empty() && self.forgotten.is_empty()
+    }
+}
+
 impl Ledger {
     /// A ledger of no files yet. The gauges of the journal are read through it from now on.
     pub(super) fn new(journal: Journal, seed: u64, clock: Clock, metrics: &Metrics) -> Arc<Self> {

@@ -71,6 +71,7 @@ impl Node {
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), "unknown"));
         let store = Store::open(&config.state).map_err(StartError::State)?;
         let remembered = remember(&store, Now { moment: clock.now(), unix_ms: clock.wall_millis() })?;
+        let control = Control::bind(&config.control).map_err(StartError::Control)?;
         let ledger = open_journal(&config, clock, &metrics)?;
         let settled = ledger.settle(&mut config);
         ledger.commit(settled);
@@ -82,7 +83,6 @@ impl Node {
         let first = board.settle(clock.now()).ok_or_else(|| StartError::Other("no first snapshot".into()))?;
         let snapshot = Arc::new(ArcSwap::from_pointee(first.snapshot));
 
-        let control = Control::bind(&config.control).map_err(StartError::Control)?;
         let (transfers, transfers_in) = mpsc::channel(HANDED_OFF_MAX);
         let (updates, updates_in) = mpsc::channel(HANDED_OFF_MAX);
         let service = service(&snapshot, &metrics, clock, HandOff { transfers, updates });

@@ -172,6 +172,10 @@ impl Reloader {
         let preparing = background::run(Priority::Lowest, prepare).await;
         let (config, prepared, settled) = preparing.map_err(|error| other(&error))??;
         self.apply(config, prepared).await?;
+        if settled.is_kept() {
+            self.ledger.commit(settled);
+            return Ok(());
+        }
         let ledger = Arc::clone(&self.ledger);
         tokio::task::spawn_blocking(move || ledger.commit(settled)).await.map_err(|error| other(&error))
     }
