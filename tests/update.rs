@@ -588,35 +588,41 @@ fn a_signed_update_that_is_sent_again_is_answered_as_before_and_not_made_again()
 
 #[test]
 fn reloads_under_way_neither_lose_nor_undo_an_update() {
-    let (folder, admin) = (folder(), free_port());
-    let server = open_to_this_host(folder.path(), admin);
-    let reloads = || metric(admin, "fairlead_config_reloads_total{result=\"applied\"}");
+    let folder = folder();
+    let server = open_to_this_host(folder.path(), free_port());
+    let log = || fs::read_to_string(folder.path().join("fairlead.log")).unwrap();
+    let reloads = || log().matches("configuration reloaded").count();
     let process = server.child.id().to_string();
+    // Answers leave before signals are listened to.
+    let deadline = Instant::now() + PATIENCE;
+    while !log().contains("serving node") && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     std::thread::scope(|scope| {
         let updating = scope.spawn(|| {
-            for number in 0..=255 {
+            for number in 0..100 {
                 let reply = ask(server.address, &update_packet(1, &format!("r{number}.example."), [192, 0, 2, number]));
                 assert_eq!(reply[3] & 0xf, 0, "r{number}");
             }
         });
-        let mut asked = 0.0;
+        let mut asked = 0;
         while !updating.is_finished() {
             assert!(Command::new("kill").args(["-HUP", &process]).status().unwrap().success());
-            asked += 1.0;
+            asked += 1;
             let deadline = Instant::now() + PATIENCE;
             while reloads() < asked && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
-        assert_eq!(reloads(), asked, "{}", fs::read_to_string(folder.path().join("fairlead.log")).unwrap());
+        assert!(reloads() == asked && asked > 0, "{asked} reloads were asked for:\n{}", log());
     });
     let records = addresses_of_reloads(server.address);
-    let missing: Vec<_> = (0..=255_u8).filter(|number| !records.contains(&format!("192.0.2.{number}"))).collect();
+    let missing: Vec<_> = (0..100_u8).filter(|number| !records.contains(&format!("192.0.2.{number}"))).collect();
     assert!(missing.is_empty(), "{missing:?} are lost");
-    assert_eq!(serial(server.address), Some(7 + 256));
+    assert_eq!(serial(server.address), Some(7 + 100));
 }
 
 /// The addresses that the names of the test above are served with.
 fn addresses_of_reloads(server: SocketAddr) -> Vec<String> {
-    (0..=255).map(|number| dig(server, &["+short", &format!("r{number}.example"), "A"])).collect()
+    (0..100).map(|number| dig(server, &["+short", &format!("r{number}.example"), "A"])).collect()
 }
