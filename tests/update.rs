@@ -232,9 +232,21 @@ fn dig(server: SocketAddr, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
+/// A connection to the page of metrics, which opens a moment after the first answers.
+fn page_of(admin: u16) -> TcpStream {
+    let started = Instant::now();
+    loop {
+        match TcpStream::connect(("127.0.0.1", admin)) {
+            Ok(stream) => return stream,
+            Err(error) => assert!(started.elapsed() < PATIENCE, "no page: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// The value of a metric; the text between the braces is given as it is exported.
 fn metric(admin: u16, series: &str) -> f64 {
-    let mut stream = TcpStream::connect(("127.0.0.1", admin)).unwrap();
+    let mut stream = page_of(admin);
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
