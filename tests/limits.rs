@@ -208,3 +208,26 @@ fn a_chain_is_followed_for_as_long_as_configured() {
     check(4, "0 5", 1.0);
     check(1, "0 2", 1.0);
 }
+
+#[test]
+fn transfers_are_limited_in_number() {
+    const AXFR: u16 = 252;
+    let folder = tempfile::tempdir().unwrap();
+    let text = "x".repeat(200);
+    let head = "$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 192.0.2.1\n";
+    // Some 13 MB, more than the system takes on behalf of a client that does not read.
+    fs::write(folder.path().join("example.zone"), format!("{head}$GENERATE 1-60000 t$ TXT {text}\n")).unwrap();
+    let admin = free_port();
+    let configuration = "zones: [{name: example., file: example.zone, transfer: {allow: [{address: 127.0.0.0/8}]}}]\n\
+                         limits: {transfers: {outbound: 1}}\n";
+    let server = fairlead_at(folder.path(), free_port(), admin, configuration, "example.");
+    let running = Running { server, admin, _folder: folder };
+    let mut slow = stream_from("127.0.0.1", running.server.address);
+    socket2::SockRef::from(&slow).set_recv_buffer_size(65_536).unwrap();
+    let request = query(7, "example.", AXFR);
+    slow.write_all(&u16::try_from(request.len()).unwrap().to_be_bytes()).unwrap();
+    slow.write_all(&request).unwrap();
+    slow.read_exact(&mut [0; 2]).unwrap();
+    assert_eq!(running.ask_by_stream("127.0.0.2", "example.", AXFR), "2 0", "one is under way");
+    assert_eq!(running.metric(r#"fairlead_limit_hits_total{limit="transfers"}"#), 1.0);
+}

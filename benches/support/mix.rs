@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fairlead::answer::{Chaos, Settings, Snapshot, SyntheticZone, Unmatched};
+use fairlead::answer::{Chaos, Limits, Settings, Snapshot, SyntheticZone, Unmatched};
 use fairlead::wideip::Tables;
 use fairlead::wire::{Name, RecordType};
 use fairlead::zone::{Zone, ZoneBuilder, rdata};
@@ -61,6 +61,11 @@ pub(crate) fn zone(names: usize, seed: u64) -> Zone {
 
 /// What answers depend on: that zone and no wide IP.
 pub(crate) fn snapshot(names: usize) -> Snapshot {
+    snapshot_within(names, Limits::default())
+}
+
+/// The same with limits.
+pub(crate) fn snapshot_within(names: usize, limits: Limits) -> Snapshot {
     let settings = Settings {
         unmatched: Unmatched::NxDomain,
         chaos: Chaos::default(),
@@ -72,7 +77,7 @@ pub(crate) fn snapshot(names: usize) -> Snapshot {
         },
         keys: Default::default(),
         transfers: Default::default(),
-        limits: Default::default(),
+        limits,
         edns: Default::default(),
     };
     Snapshot::new(1, &[Arc::new(zone(names, SEED))], Tables::empty(SEED), Arc::new(settings), SEED)

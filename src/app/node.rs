@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::board::Board;
 use super::clock::Clock;
 use super::control::{Control, ControlError, Question};
+use super::descriptors;
 use super::ledger::Ledger;
 use super::memory::{self, Now};
 use super::mesh;
@@ -27,7 +28,7 @@ use crate::admin::{self, Admin, AdminError, ExplainQuery, Pages};
 use crate::answer::{self, Snapshot, Worker};
 use crate::config::Config;
 use crate::journal::{self, Journal};
-use crate::listener::{self, HANDED_OFF_MAX, HandOff, Listeners, Service};
+use crate::listener::{self, HandOff, Listeners, Service};
 use crate::mesh::PeerStates;
 use crate::metrics::Metrics;
 use crate::monitor::{Authorities, CONCURRENCY_DEFAULT, Schedule, ScheduleOptions};
@@ -83,10 +84,11 @@ impl Node {
         let first = board.settle(clock.now()).ok_or_else(|| StartError::Other("no first snapshot".into()))?;
         let snapshot = Arc::new(ArcSwap::from_pointee(first.snapshot));
 
-        let (transfers, transfers_in) = mpsc::channel(HANDED_OFF_MAX);
-        let (updates, updates_in) = mpsc::channel(HANDED_OFF_MAX);
+        let (transfers, transfers_in) = mpsc::channel(config.handed_off);
+        let (updates, updates_in) = mpsc::channel(config.handed_off);
         let service = service(&snapshot, &metrics, clock, HandOff { transfers, updates });
-        let listeners = Listeners::start(&config.listeners, &service).map_err(StartError::Listeners)?;
+        let listeners =
+            Listeners::start(&descriptors::fit(&config.listeners), &service).map_err(StartError::Listeners)?;
 
         let mut tasks = Tasks::new(Arc::clone(&metrics));
         let (facts, facts_in) = mpsc::channel(FACTS_MAX);

@@ -24,11 +24,14 @@ pub(crate) struct Limits {
     /// node. Default: no limit; `rate_limit: {}` sets the defaults below. Off because the largest resolvers ask for one
     /// name many hundred times a second with client subnets, and only who runs the node knows who they are.
     pub(crate) rate_limit: Option<RateLimit>,
-    /// Dynamic updates that may wait to be carried out; further ones get SERVFAIL. Default: 100, as in BIND.
+    /// Dynamic updates that may wait to be carried out, as many as in BIND; further ones get SERVFAIL. Default: 100.
     pub(crate) updates: Option<usize>,
-    /// CNAMEs and DNAMEs followed for one question. Default: 8; longer chains are the resolver's to go on with.
+    /// Transfers and notifications, and apart from them updates, that may wait to be taken up; more get SERVFAIL.
+    /// Default: 256.
+    pub(crate) handed_off: Option<usize>,
+    /// CNAMEs and DNAMEs followed for one question; longer chains are the resolver's to go on with. Default: 8.
     pub(crate) chain: Option<usize>,
-    /// Names of one answer whose addresses are added to it. Default: 13, as in BIND.
+    /// Names of one answer whose addresses are added to it, as many as in BIND. Default: 13.
     pub(crate) additional_names: Option<usize>,
 }
 
@@ -62,8 +65,8 @@ pub(crate) struct RateLimit {
     /// Clients that are never limited.
     #[serde(default)]
     pub(crate) exempt: List<Written<Prefix>>,
-    /// Client networks and names remembered at once by each UDP worker, in 8 octets of memory each. Default: 65536, which
-    /// is 512 KiB a worker; only who was sent something within the last second, or is over its rate, takes a place.
+    /// Client networks and names remembered at once by each UDP worker, in 8 octets of memory each: 512 KiB a worker. Only
+    /// who was sent something within the last second, or is over its rate, takes a place. Default: 65536.
     pub(crate) entries: Option<usize>,
 }
 
@@ -95,7 +98,7 @@ pub(crate) struct TcpLimits {
     pub(crate) message: Option<Written<Duration>>,
     /// How long a connection may live. Default: 10m.
     pub(crate) lifetime: Option<Written<Duration>>,
-    /// Queries of one connection, after which it is closed; 0 is no limit. Default: 0, since `lifetime` ends it.
+    /// Queries of one connection, after which it is closed; 0 is no limit, since `lifetime` ends it too. Default: 0.
     pub(crate) queries: Option<u64>,
     /// Queries that wait for their replies to be written, per connection. Default: 32.
     pub(crate) pipelined: Option<usize>,

@@ -165,6 +165,9 @@ pub(crate) const TCP_PIPELINED: Limit<usize> =
 pub(crate) const TCP_WRITE_STALL: Limit<Duration> =
     Limit { default: seconds(5), min: millis(100), max: seconds(60), reason: "a client that does not read must go" };
 
+/// Queries that wait for somebody else.
+pub(crate) const HANDED_OFF: Limit<usize> =
+    Limit { default: 256, min: 1, max: 65_536, reason: "each holds its message in memory" };
 /// CNAMEs and DNAMEs followed for one question.
 pub(crate) const CHAIN: Limit<usize> = Limit {
     default: answer::CHAIN_DEFAULT,

@@ -98,6 +98,8 @@ pub struct Config {
     pub chaos: Chaos,
     /// What EDNS options do; cookies without a secret are to get one drawn at random.
     pub edns: EdnsSettings,
+    /// Queries that may wait for somebody else to answer them: transfers and notifications, and apart from them updates.
+    pub handed_off: usize,
     /// Who may ask, and what one answer may take.
     pub answers: answer::Limits,
     /// The TSIG keys.

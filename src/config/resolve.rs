@@ -76,6 +76,10 @@ pub(crate) fn resolve(written: &file::Node, root: &Place<'_>, reader: &Reader<'_
             .as_ref()
             .map_or_else(Chaos::default, |chaos| Chaos { version: chaos.version.clone(), id: chaos.id.clone() }),
         answers,
+        handed_off: {
+            let own = written.limits.as_ref().and_then(|limits| limits.handed_off);
+            limits::HANDED_OFF.take(own, &root.field("limits").field("handed_off"), issues)
+        },
         edns: edns::resolve(written.edns.as_ref(), &root.field("edns"), reader),
         transfers: Arc::new(transfers::resolve(written, root, &views, &keys, issues)),
         views: zones::resolve(views, reader, seed),

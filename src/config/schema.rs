@@ -85,7 +85,23 @@ fn settings() -> Vec<Setting> {
         Setting::new("", "ready_timeout", &limits::READY_TIMEOUT),
         Setting::new("TcpLimits", "connections", &limits::TCP_CONNECTIONS),
         Setting::new("TcpLimits", "connections_per_client", &limits::TCP_CONNECTIONS_PER_CLIENT),
+        Setting::new("TcpLimits", "connections_per_network", &limits::TCP_CONNECTIONS_PER_NETWORK),
+        Setting::new("TcpLimits", "queries", &limits::TCP_QUERIES),
         Setting::new("TcpLimits", "pipelined", &limits::TCP_PIPELINED),
+        Setting::new("Limits", "chain", &limits::CHAIN),
+        Setting::new("Limits", "additional_names", &limits::ADDITIONAL_NAMES),
+        Setting::new("Limits", "handed_off", &limits::HANDED_OFF),
+        Setting::new("RateLimit", "answers_per_second", &limits::RATE_ANSWERS),
+        Setting::new("RateLimit", "no_data_per_second", &limits::RATE_NO_DATA),
+        Setting::new("RateLimit", "nxdomains_per_second", &limits::RATE_NXDOMAINS),
+        Setting::new("RateLimit", "referrals_per_second", &limits::RATE_REFERRALS),
+        Setting::new("RateLimit", "errors_per_second", &limits::RATE_ERRORS),
+        Setting::new("RateLimit", "all_per_second", &limits::RATE_ALL),
+        Setting::new("RateLimit", "window", &limits::RATE_WINDOW),
+        Setting::new("RateLimit", "slip", &limits::RATE_SLIP),
+        Setting::new("RateLimit", "ipv4_prefix", &limits::RATE_IPV4_PREFIX),
+        Setting::new("RateLimit", "ipv6_prefix", &limits::RATE_IPV6_PREFIX),
+        Setting::new("RateLimit", "entries", &limits::RATE_ENTRIES),
         tcp("idle", &limits::TCP_IDLE),
         tcp("first_message", &limits::TCP_FIRST_MESSAGE),
         tcp("message", &limits::TCP_MESSAGE),
@@ -197,5 +213,44 @@ mod tests {
         check("Ageing", "ageing: {@}");
         check("Limits", "limits: {@}");
         check("TcpLimits", "limits: {tcp: {@}}");
+        check("RateLimit", "limits: {rate_limit: {@}}");
+    }
+
+    /// The property at a path such as `limits.tcp.idle`.
+    fn at<'s>(schema: &'s Value, path: &str) -> Option<&'s Value> {
+        let mut found = schema;
+        for key in path.split('.') {
+            let definition = found["anyOf"][0]["$ref"].as_str().and_then(|name| name.rsplit('/').next());
+            let holder = definition.map_or(found, |name| &schema["definitions"][name]);
+            found = holder["properties"].get(key)?;
+        }
+        Some(found)
+    }
+
+    #[test]
+    fn every_limit_has_its_row_in_limits_md_with_the_default_that_counts() {
+        let [node, _] = parsed();
+        let rows = include_str!("../../LIMITS.md").lines().filter_map(|line| line.strip_prefix("| `"));
+        let mut labels = BTreeSet::new();
+        for row in rows {
+            let columns: Vec<&str> = row.split('|').map(str::trim).collect();
+            let [label, setting, default, ..] = columns.as_slice() else { panic!("{row}") };
+            assert!(labels.insert(label.trim_matches('`').to_owned()), "{label} has two rows");
+            if setting.is_empty() {
+                continue;
+            }
+            let path = setting.trim_matches('`');
+            let property = at(&node, path).unwrap_or_else(|| panic!("{path} is no setting"));
+            match &property["default"] {
+                Value::Null => {
+                    assert!(property["description"].as_str().unwrap().ends_with(&format!("Default: {default}.")))
+                }
+                Value::String(text) => assert_eq!(text, default, "{path}"),
+                number => assert_eq!(number.to_string(), *default, "{path}"),
+            }
+        }
+        let known: BTreeSet<String> =
+            crate::metrics::Limit::ALL.iter().map(|limit| limit.as_str().to_owned()).collect();
+        assert_eq!(labels, known);
     }
 }

@@ -1,6 +1,6 @@
 //! The names of all limits, in one place: what refuses, cuts, closes or drops something has its row here.
 
-/// A limit that was reached; every limit has a name here.
+/// A limit that was reached; every limit has a name here, and a row in `LIMITS.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Limit {
     /// TCP connections open at once.
@@ -49,10 +49,6 @@ pub enum Limit {
     CatalogMembers,
     /// How long one zone transfer may take.
     TransferTime,
-    /// Changes of one zone that are kept for IXFR.
-    HistoryChanges,
-    /// Records in the changes of one zone that are kept for IXFR.
-    HistoryRecords,
     /// Records of one zone.
     ZoneRecords,
     /// Octets of one zone.
@@ -61,8 +57,6 @@ pub enum Limit {
     JournalZone,
     /// Facts that wait for the publisher.
     Facts,
-    /// Probes under way at once.
-    Probes,
     /// The length of a mesh frame.
     MeshFrame,
     /// Mesh frames per second of one peer.
@@ -79,7 +73,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every value, in the order of the counters.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 33] = [
         Self::TcpConnections,
         Self::TcpConnectionsPerClient,
         Self::TcpConnectionsPerNetwork,
@@ -103,13 +97,10 @@ impl Limit {
         Self::TransfersIn,
         Self::CatalogMembers,
         Self::TransferTime,
-        Self::HistoryChanges,
-        Self::HistoryRecords,
         Self::ZoneRecords,
         Self::ZoneOctets,
         Self::JournalZone,
         Self::Facts,
-        Self::Probes,
         Self::MeshFrame,
         Self::MeshFrames,
         Self::MeshSessions,
@@ -144,13 +135,10 @@ impl Limit {
             Self::TransfersIn => "transfers_in",
             Self::CatalogMembers => "catalog_members",
             Self::TransferTime => "transfer_time",
-            Self::HistoryChanges => "history_changes",
-            Self::HistoryRecords => "history_records",
             Self::ZoneRecords => "zone_records",
             Self::ZoneOctets => "zone_octets",
             Self::JournalZone => "journal_zone",
             Self::Facts => "facts",
-            Self::Probes => "probes",
             Self::MeshFrame => "mesh_frame",
             Self::MeshFrames => "mesh_frames",
             Self::MeshSessions => "mesh_sessions",
