@@ -71,6 +71,7 @@ impl AccessTable {
     }
 
     /// What the client at `source` gets in the place of an answer for the name; none when it may ask.
+    #[inline(never)]
     pub(super) fn denies(&self, zones: &ZoneMap, name: &NameKey, source: IpAddr) -> Option<Denied> {
         // The closest zone counts, lists or not.
         let zone = if self.own.is_empty() { None } else { zones.longest(name, 0) };

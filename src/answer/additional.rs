@@ -60,7 +60,7 @@ fn addresses(
     room: &mut Room,
     name: &[u8],
 ) -> Result<(), Full> {
-    let Room { additional: key, scratch, .. } = room;
+    let key = &mut room.additional;
     if !key.fill(name, snapshot.seed) {
         return Ok(());
     }
@@ -74,7 +74,7 @@ fn addresses(
         let Some(rrset) = zone.rrset(key, record_type) else { continue };
         for rdata in rrset.rdatas() {
             let owner = Owner::Suffix(key, 0);
-            reply.record(Section::Additional, owner, record_type, rrset.ttl, rdata, scratch, snapshot.seed)?;
+            reply.record(Section::Additional, owner, record_type, rrset.ttl, rdata)?;
         }
     }
     Ok(())

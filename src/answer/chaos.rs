@@ -3,7 +3,6 @@
 use super::extended_error::ExtendedError;
 use super::resolve::Resolution;
 use super::settings::Chaos;
-use super::worker::Room;
 use crate::wire::{NameKey, Owner, Query, Rcode, RecordType, Reply, Section};
 
 /// Answers TXT queries for the version and the identifier.
@@ -12,7 +11,6 @@ pub(super) fn answer(
     question: &NameKey,
     query: &Query,
     chaos: &Chaos,
-    room: &mut Room,
 ) -> Result<Resolution, Resolution> {
     let text = match question.as_wire() {
         b"\x07version\x04bind\x00" | b"\x07version\x06server\x00" => chaos.version.as_deref(),
@@ -30,6 +28,6 @@ pub(super) fn answer(
     }
     let rdata = rdata.get(..=length).unwrap_or(&[]);
     let resolution = Resolution { authoritative: true, ..Resolution::refused(Rcode::NOERROR, None) };
-    let written = reply.record(Section::Answer, Owner::QUESTION, RecordType::TXT, 0, rdata, &mut room.scratch, 0);
+    let written = reply.record(Section::Answer, Owner::QUESTION, RecordType::TXT, 0, rdata);
     written.map(|_| resolution).map_err(|_| resolution)
 }

@@ -3,27 +3,29 @@
 use super::request::Request;
 use super::snapshot::Snapshot;
 use super::view::View;
-use super::worker::Worker;
-use crate::wire::{Class, Edns, Keepalive, NameKey, RecordType, ReplyOptions};
+use crate::wire::{Class, Keepalive, NameKey, Query, RecordType, ReplyOptions};
 
-/// The options that the query asked for. The subnet's scope, what is
+/// The options that the query asked for; `keepalive` is for how long its connection is kept. The subnet's scope, what is
 /// left of the zone and the error are known once the answer is.
 pub(super) fn asked<'s>(
     snapshot: &'s Snapshot,
-    worker: &Worker,
+    query: &Query,
     request: &Request<'_>,
-    edns: &Edns,
-) -> ReplyOptions<'s> {
+    keepalive: Option<u16>,
+) -> Option<ReplyOptions<'s>> {
+    let edns = query.edns.as_ref().filter(|edns| edns.has_options)?;
+    // RFC 7314 §2: only who asks for an SOA may be told for how long the zone may still be served.
+    let is_about_expiry = request.refused.is_none() && (query.class, query.record_type) == (Class::IN, RecordType::SOA);
     let nsid = snapshot.settings.chaos.id.as_ref().map(String::as_bytes);
-    ReplyOptions {
+    Some(ReplyOptions {
         nsid: nsid.filter(|_| edns.wants_nsid),
         client_subnet: edns.client_subnet.map(|subnet| (subnet, 0)),
-        expire: (edns.wants_expire && is_about_expiry(request)).then_some(0),
+        expire: (edns.wants_expire && is_about_expiry).then_some(0),
         cookie: request.cookie.reply,
         // RFC 7828 §3.2.1: by datagram the option is ignored; only streams tell the worker a time.
-        keepalive: worker.keepalive.filter(|_| edns.keepalive == Keepalive::Wanted),
+        keepalive: keepalive.filter(|_| edns.keepalive == Keepalive::Wanted),
         extended_error: None,
-    }
+    })
 }
 
 /// Adds what the answer has told: how many bits of the subnet decided, and what is left of the zone of that name now.
@@ -41,12 +43,6 @@ pub(super) fn complete(
     }
 }
 
-/// Whether the query may be told for how long a zone may still be served (RFC 7314 §2).
-fn is_about_expiry(request: &Request<'_>) -> bool {
-    let query = &request.query;
-    request.refused.is_none() && (query.class, query.record_type) == (Class::IN, RecordType::SOA)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -54,7 +50,7 @@ mod tests {
 
     use super::super::fixture::{name, query, settings};
     use super::super::{CookieMode, CookieOutcome, CookieSecret, Cookies, EdnsSettings, Outcome, Settings};
-    use super::super::{Transport, Unmatched, respond};
+    use super::super::{Transport, Unmatched, Worker, respond};
     use super::*;
     use crate::wideip::Tables;
     use crate::wire::Rcode;

@@ -77,6 +77,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// That nothing is sent.
     pub(super) const fn silent(silence: Option<Silence>) -> Self {
         Self {
             length: 0,

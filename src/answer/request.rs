@@ -7,21 +7,16 @@ use super::extended_error::ExtendedError;
 use super::outcome::Transport;
 use super::signature::Signature;
 use super::snapshot::Snapshot;
-use super::worker::Worker;
-use crate::wire::{Class, Edns, Keepalive, Opcode, Query, Rcode, RecordType, Refusal, Silence, UDP_PAYLOAD};
+use crate::wire::{Class, Edns, Keepalive, Opcode, Query, Rcode, RecordType, UDP_PAYLOAD};
 
-/// A packet that gets a reply.
+/// What there is to know of a query besides the name and type it asks for.
 pub(super) struct Request<'p> {
-    /// What could be read of it; the name asked for lies in [`Worker::question`].
-    pub(super) query: Query,
     /// Who signed it, and who signs the reply.
     pub(super) signature: Signature<'p>,
     /// What its cookie came to, and the reply's.
     pub(super) cookie: Checked,
     /// The code that it is answered with whatever the data says.
     pub(super) refused: Option<Refused>,
-    /// The most octets that the reply may take.
-    pub(super) limit: usize,
     /// Whether somebody else is to answer it.
     pub(super) hand_off: bool,
 }
@@ -29,56 +24,54 @@ pub(super) struct Request<'p> {
 /// A response code that no data changes, and what explains it.
 pub(super) type Refused = (Rcode, Option<ExtendedError>);
 
+/// How a packet came in.
+#[derive(Clone, Copy)]
+pub(super) struct Arrival<'p> {
+    pub(super) packet: &'p [u8],
+    pub(super) source: IpAddr,
+    pub(super) transport: Transport,
+    pub(super) unix_seconds: u64,
+}
+
+/// Whether the query asks for data and nothing else, as most do: no options, no signature, no type or class with rules of
+/// its own. There is nothing to judge then.
+#[inline]
+pub(super) fn is_plain(query: &Query) -> bool {
+    let asks_data = query.opcode == Opcode::QUERY && query.class == Class::IN && !query.record_type.is_meta();
+    let is_bare = query.edns.as_ref().is_none_or(|edns| edns.version == 0 && !edns.has_options);
+    asks_data && is_bare && query.tsig.is_none()
+}
+
 impl<'p> Request<'p> {
-    /// Reads the packet: its signature first of all, then its cookie.
-    ///
-    /// # Errors
-    /// Why there is no reply.
-    #[inline]
-    pub(super) fn read(
-        snapshot: &Snapshot,
-        worker: &mut Worker,
-        packet: &'p [u8],
-        source: IpAddr,
-        transport: Transport,
-    ) -> Result<Self, Silence> {
-        let (query, malformed) = match Query::parse(packet, &mut worker.question, snapshot.seed) {
-            Ok(query) => (query, None),
-            Err(Refusal::Reply(rcode, query)) => (query, Some(rcode)),
-            Err(Refusal::Silent(silence)) => return Err(silence),
-        };
-        let (settings, now) = (&snapshot.settings, worker.unix_seconds);
-        let mut request = Self {
-            limit: size_limit(&query, transport),
-            query,
-            signature: Signature::None,
-            cookie: Checked::NONE,
-            refused: None,
-            hand_off: false,
-        };
-        if let Some(Edns { cookie: Some(cookie), .. }) = &request.query.edns {
-            request.cookie = settings.edns.cookies.check(cookie, source.to_canonical(), now);
+    /// Judges what was read of a packet: its cookie, its signature, and then what it asks for. `malformed` is the code that
+    /// it is answered with when the reading went wrong.
+    #[inline(never)]
+    pub(super) fn judge(snapshot: &Snapshot, query: &Query, arrival: Arrival<'p>, malformed: Option<Rcode>) -> Self {
+        let Arrival { packet, source, transport, unix_seconds } = arrival;
+        let mut request = Self { signature: Signature::None, cookie: Checked::NONE, refused: None, hand_off: false };
+        if let Some(Edns { cookie: Some(cookie), .. }) = &query.edns {
+            request.cookie = snapshot.settings.edns.cookies.check(cookie, source.to_canonical(), unix_seconds);
         }
         if let Some(rcode) = malformed {
             request.refused = Some((rcode, None));
-            return Ok(request);
+            return request;
         }
-        request.signature = Signature::of(packet, &request.query, &settings.keys, now);
-        let refused = request.signature.refusal().or_else(|| request.option_refusal(snapshot, transport));
-        request.hand_off = refused.is_none() && is_handed_off(&request.query, transport);
-        request.refused = refused.map(|rcode| (rcode, None)).or_else(|| refusal(&request.query));
-        Ok(request)
+        request.signature = Signature::of(packet, query, &snapshot.settings.keys, unix_seconds);
+        let refused = request.signature.refusal().or_else(|| request.option_refusal(snapshot, query, transport));
+        request.hand_off = refused.is_none() && is_handed_off(query, transport);
+        request.refused = refused.map(|rcode| (rcode, None)).or_else(|| refusal(query));
+        request
     }
 
     /// The response code of a query whose options alone decide it.
     #[inline]
-    fn option_refusal(&self, snapshot: &Snapshot, transport: Transport) -> Option<Rcode> {
-        let edns = self.query.edns.as_ref().filter(|edns| edns.has_options)?;
+    fn option_refusal(&self, snapshot: &Snapshot, query: &Query, transport: Transport) -> Option<Rcode> {
+        let edns = query.edns.as_ref().filter(|edns| edns.has_options)?;
         if edns.keepalive == Keepalive::WithTime && transport == Transport::Tcp {
             return Some(Rcode::FORMERR);
         }
         let cookie = self.cookie.outcome;
-        if !self.query.has_question() {
+        if !query.has_question() {
             // RFC 7873 §5.4: nothing but a cookie is asked for.
             return Some(match cookie {
                 CookieOutcome::None => Rcode::FORMERR,
@@ -137,7 +130,8 @@ fn is_handed_off(query: &Query, transport: Transport) -> bool {
 }
 
 /// The most octets the reply may take.
-fn size_limit(query: &Query, transport: Transport) -> usize {
+#[inline]
+pub(super) fn size_limit(query: &Query, transport: Transport) -> usize {
     match (transport, &query.edns) {
         (Transport::Tcp, _) => usize::from(u16::MAX),
         (Transport::Udp, None) => 512,

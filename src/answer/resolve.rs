@@ -35,25 +35,27 @@ pub(super) struct Resolution {
 
 /// One query being answered.
 pub(super) struct Resolver<'s, 'w> {
-    pub(super) snapshot: &'s Snapshot,
+    snapshot: &'s Snapshot,
     /// The view that the client is served.
-    pub(super) view: &'s View,
-    pub(super) query: &'w Query,
-    pub(super) question: &'w NameKey,
+    view: &'s View,
+    query: &'w Query,
+    question: &'w NameKey,
     /// The address that the query came from.
-    pub(super) source: IpAddr,
-    pub(super) memory: &'w mut Memory,
-    pub(super) room: &'w mut Room,
+    source: IpAddr,
+    memory: &'w mut Memory,
+    room: &'w mut Room,
     /// The last decision of a wide IP.
     pub(super) decision: Option<Decision>,
+    /// How the answer ends, as far as it has come.
+    pub(super) resolution: Resolution,
 }
 
 /// What one name came to.
 enum Step {
     /// The answer is complete.
-    End(Resolution),
+    End,
     /// An alias was written; its target lies in `Room::target`, and in the message at this offset.
-    Follow(Resolution, u16),
+    Follow(u16),
 }
 
 /// A name on the way: its key, and who owns its records in the message.
@@ -76,78 +78,96 @@ impl<'k> Current<'k> {
     }
 }
 
-impl<'s> Resolver<'s, '_> {
-    /// Writes the answer; `alias` is overwritten.
-    ///
-    /// # Errors
-    /// The resolution so far, when the reply is full.
-    pub(super) fn resolve(&mut self, reply: &mut Reply<'_>, alias: &mut NameKey) -> Result<Resolution, Resolution> {
+impl<'s, 'w> Resolver<'s, 'w> {
+    /// For a query that came from `source`, with nothing resolved yet.
+    #[inline]
+    pub(super) fn new(
+        (snapshot, view): (&'s Snapshot, &'s View),
+        (query, question): (&'w Query, &'w NameKey),
+        source: IpAddr,
+        memory: &'w mut Memory,
+        room: &'w mut Room,
+    ) -> Self {
         let resolution = Resolution {
             rcode: Rcode::NOERROR,
             source: AnswerSource::None,
             // RFC 1034 §3.6.2 lets a class of ANY match, but the answer speaks for no class then.
-            authoritative: self.query.class == Class::IN,
+            authoritative: query.class == Class::IN,
             scope: 0,
             silent: false,
-            account: self.question.hash(0),
+            account: question.hash(0),
             limit: None,
             explanation: None,
         };
+        Self { snapshot, view, query, question, source, memory, room, decision: None, resolution }
+    }
+
+    /// Writes the answer; `alias` is overwritten.
+    ///
+    /// # Errors
+    /// When the reply is full; the resolution is as it was before what did not fit.
+    #[inline]
+    pub(super) fn resolve(&mut self, reply: &mut Reply<'_>, alias: &mut NameKey) -> Result<(), Full> {
         let first = Current { key: self.question, owner: Owner::QUESTION, is_first: true };
-        match self.step(reply, first, resolution).map_err(|Full| resolution)? {
-            Step::End(end) => Ok(end),
-            Step::Follow(resolution, at) => self.chase(reply, alias, resolution, at),
+        match self.step_whole(reply, first)? {
+            Step::End => Ok(()),
+            Step::Follow(at) => self.chase(reply, alias, at),
         }
     }
 
     /// Follows a chain of aliases from the first one's target, which is written at `at`.
-    fn chase(
-        &mut self,
-        reply: &mut Reply<'_>,
-        alias: &mut NameKey,
-        mut resolution: Resolution,
-        mut at: u16,
-    ) -> Result<Resolution, Resolution> {
+    fn chase(&mut self, reply: &mut Reply<'_>, alias: &mut NameKey, mut at: u16) -> Result<(), Full> {
         let mut seen = [self.question.hash(0); CHAIN_MAX + 1];
         for slot in 1..=self.snapshot.settings.limits.chain.min(CHAIN_MAX) {
             alias.fill(&self.room.target, self.snapshot.seed);
             // A chain that comes back to a name it has been at never ends.
             if seen.iter().take(slot).any(|other| *other == alias.hash(0)) {
-                let explanation = Some(ExtendedError::AliasLoop);
-                return Ok(Resolution { rcode: Rcode::SERVFAIL, explanation, ..resolution });
+                self.resolution.rcode = Rcode::SERVFAIL;
+                self.resolution.explanation = Some(ExtendedError::AliasLoop);
+                return Ok(());
             }
             if let Some(slot) = seen.get_mut(slot) {
                 *slot = alias.hash(0);
             }
-            let current = Current { key: alias, owner: Owner::At(at), is_first: false };
-            match self.step(reply, current, resolution).map_err(|Full| resolution)? {
-                Step::End(end) => return Ok(end),
-                Step::Follow(so_far, next) => (resolution, at) = (so_far, next),
+            match self.step_whole(reply, Current { key: alias, owner: Owner::At(at), is_first: false })? {
+                Step::End => return Ok(()),
+                Step::Follow(next) => at = next,
             }
         }
-        let explanation = Some(ExtendedError::AliasChain);
-        Ok(Resolution { limit: Some(Limit::Chain), explanation, ..resolution })
+        self.resolution.limit = Some(Limit::Chain);
+        self.resolution.explanation = Some(ExtendedError::AliasChain);
+        Ok(())
+    }
+
+    /// A step that leaves the resolution as it was when the reply is full.
+    #[inline]
+    fn step_whole(&mut self, reply: &mut Reply<'_>, current: Current<'_>) -> Result<Step, Full> {
+        let before = self.resolution;
+        self.step(reply, current).inspect_err(|Full| self.resolution = before)
     }
 
     /// Answers from what owns the name: a wide IP of the type, else the zone, else nobody.
-    fn step(&mut self, reply: &mut Reply<'_>, current: Current<'_>, resolution: Resolution) -> Result<Step, Full> {
+    fn step(&mut self, reply: &mut Reply<'_>, current: Current<'_>) -> Result<Step, Full> {
         let snapshot: &'s Snapshot = self.snapshot;
         if let Some(denied) = self.view.denies(current.key, self.source) {
-            // An alias that led here stands: it is in a zone that the client may ask for.
-            let alias = Resolution { limit: Some(Limit::QueryAccess), ..resolution };
-            return Ok(Step::End(if current.is_first { Resolution::denied(denied) } else { alias }));
+            match current.is_first {
+                true => self.resolution = Resolution::denied(denied),
+                // An alias that led here stands: it is in a zone that the client may ask for.
+                false => self.resolution.limit = Some(Limit::QueryAccess),
+            }
+            return Ok(Step::End);
         }
         let owner = snapshot.wide_ips.find_in(self.view.id, current.key);
-        let step = match owner {
-            Some(owner) => self.ask_wide_ip(reply, current, owner, resolution)?,
-            None => None,
-        };
-        match (step, self.zone(current.key)) {
-            (Some(step), _) => Ok(step),
-            (None, Some((apex, zone))) => self.ask_zone(reply, current, zone, apex, owner.is_some(), resolution),
+        if let Some(owner) = owner
+            && let Some(step) = self.ask_wide_ip(reply, current, owner)?
+        {
+            return Ok(step);
+        }
+        match self.zone(current.key) {
+            Some((apex, zone)) => self.ask_zone(reply, current, zone, apex, owner.is_some()),
             // The chain leaves our data; the resolver goes on.
-            (None, None) if !current.is_first => Ok(Step::End(resolution)),
-            (None, None) => self.unmatched(reply, resolution),
+            None if !current.is_first => Ok(Step::End),
+            None => self.unmatched(reply),
         }
     }
 
@@ -157,7 +177,6 @@ impl<'s> Resolver<'s, '_> {
         reply: &mut Reply<'_>,
         current: Current<'_>,
         owner: Steered<'_>,
-        mut resolution: Resolution,
     ) -> Result<Option<Step>, Full> {
         // RFC 8482 §4.1: for ANY one RRset will do, and an address is what clients want most.
         let wanted = match self.query.record_type {
@@ -166,39 +185,46 @@ impl<'s> Resolver<'s, '_> {
         };
         let Some(id) = wanted else { return Ok(None) };
         // RFC 7871 §7.1.2: a prefix of no bits asks for an answer that depends on no client.
-        let subnet = self.query.edns.and_then(|edns| edns.client_subnet).filter(|subnet| subnet.prefix_length > 0);
+        let subnet = self.query.edns.as_ref().and_then(|edns| edns.client_subnet);
+        let subnet = subnet.filter(|subnet| subnet.prefix_length > 0);
         let client = Client { source: self.source.to_canonical(), subnet };
         let tables = &self.snapshot.wide_ips;
         let decision = tables.decide(id, &client, self.memory, None);
         self.decision = Some(decision);
-        resolution.explanation = resolution.explanation.or(ExtendedError::of(&decision));
+        let resolution = &mut self.resolution;
+        // Whatever is answered, the client's subnet had its say in it.
         if subnet.is_some() {
             resolution.scope = resolution.scope.max(decision.scope);
         }
-        if current.is_first {
-            resolution.source = AnswerSource::WideIp;
+        if decision.answer != Answer::ReturnToDns {
+            resolution.explanation = resolution.explanation.or(ExtendedError::of(&decision));
+            resolution.source = if current.is_first { AnswerSource::WideIp } else { resolution.source };
         }
         let at = match decision.answer {
             Answer::Members => self.write_members(reply, current, &decision)?,
-            Answer::Address(IpAddr::V4(v4)) => self.write_one(reply, current, &decision, &v4.octets())?,
-            Answer::Address(IpAddr::V6(v6)) => self.write_one(reply, current, &decision, &v6.octets())?,
+            Answer::Address(IpAddr::V4(v4)) => write_one(reply, current, &decision, &v4.octets())?,
+            Answer::Address(IpAddr::V6(v6)) => write_one(reply, current, &decision, &v6.octets())?,
             Answer::ReturnToDns => return Ok(None),
-            Answer::Drop => return Ok(Some(Step::End(Resolution { silent: true, ..resolution }))),
+            Answer::Drop => {
+                resolution.silent = true;
+                return Ok(Some(Step::End));
+            }
             Answer::Rcode(rcode) if rcode != Rcode::NXDOMAIN => {
-                let authoritative = resolution.authoritative && rcode == Rcode::NOERROR;
-                return Ok(Some(Step::End(Resolution { rcode, authoritative, ..resolution })));
+                resolution.authoritative &= rcode == Rcode::NOERROR;
+                resolution.rcode = rcode;
+                return Ok(Some(Step::End));
             }
             Answer::NoData | Answer::Rcode(_) => {
                 if decision.answer != Answer::NoData {
                     resolution.rcode = Rcode::NXDOMAIN;
                 }
-                let Some((apex, zone)) = self.zone(current.key) else { return Ok(Some(Step::End(resolution))) };
-                return self.negative(reply, current, zone, apex, decision.ttl_seconds, resolution).map(Some);
+                let Some((apex, zone)) = self.zone(current.key) else { return Ok(Some(Step::End)) };
+                return self.negative(reply, current, zone, apex, decision.ttl_seconds).map(Some);
             }
         };
         let follows = decision.record_type == RecordType::CNAME
             && !matches!(self.query.record_type, RecordType::CNAME | RecordType::ANY);
-        Ok(Some(if follows { Step::Follow(resolution, at) } else { Step::End(resolution) }))
+        Ok(Some(if follows { Step::Follow(at) } else { Step::End }))
     }
 
     /// Writes the members that were picked; of CNAMEs the one there may be, and its target for the chain.
@@ -211,24 +237,12 @@ impl<'s> Resolver<'s, '_> {
         for index in 0..self.memory.picked().len().min(most) {
             let Some(&member) = self.memory.picked().get(index) else { break };
             let rdata = snapshot.wide_ips.rdata(pool, member);
-            at = self.write_one(reply, current, decision, rdata)?;
+            at = write_one(reply, current, decision, rdata)?;
             if decision.record_type == RecordType::CNAME {
                 self.aim(&[], rdata);
             }
         }
         Ok(at)
-    }
-
-    fn write_one(
-        &mut self,
-        reply: &mut Reply<'_>,
-        current: Current<'_>,
-        decision: &Decision,
-        rdata: &[u8],
-    ) -> Result<u16, Full> {
-        let (scratch, seed) = (&mut self.room.scratch, self.snapshot.seed);
-        let (record_type, ttl) = (decision.record_type, decision.ttl_seconds);
-        reply.record(Section::Answer, current.owner, record_type, ttl, rdata, scratch, seed)
     }
 
     /// The zone that answers for the name, and where its apex starts in it.
@@ -252,54 +266,60 @@ impl<'s> Resolver<'s, '_> {
         zone: &'s Zone,
         apex: usize,
         is_steered: bool,
-        mut resolution: Resolution,
     ) -> Result<Step, Full> {
-        if current.is_first && self.decision.is_none() {
-            resolution.source = AnswerSource::Zone;
+        if current.is_first {
+            self.resolution.source = AnswerSource::Zone;
         }
         // A zone without records is one that has not come yet, or expired (RFC 1035 §4.3.5).
         if zone.records() == 0 {
             let expired = zone.expires_at().is_some();
             let explanation = Some(if expired { ExtendedError::Expired } else { ExtendedError::NotReady });
-            let failed = Resolution { rcode: Rcode::SERVFAIL, authoritative: false, explanation, ..resolution };
-            return Ok(Step::End(failed));
+            let rcode = Rcode::SERVFAIL;
+            self.resolution = Resolution { rcode, authoritative: false, explanation, ..self.resolution };
+            return Ok(Step::End);
         }
         match zone.lookup(current.key, self.query.record_type) {
             Lookup::Hit(rrset) => {
-                self.write(reply, Section::Answer, current.owner, rrset, rrset.ttl)?;
-                let limit = additional::add(reply, (self.snapshot, self.view), self.room, rrset).or(resolution.limit);
-                Ok(Step::End(Resolution { limit, ..resolution }))
+                write_rrset(reply, Section::Answer, current.owner, rrset, rrset.ttl)?;
+                if let Some(limit) = additional::add(reply, (self.snapshot, self.view), self.room, rrset) {
+                    self.resolution.limit = Some(limit);
+                }
+                Ok(Step::End)
             }
             Lookup::Cname(rrset) => {
-                let at = self.write(reply, Section::Answer, current.owner, rrset, rrset.ttl)?;
+                let at = write_rrset(reply, Section::Answer, current.owner, rrset, rrset.ttl)?;
                 self.aim(&[], rrset.first());
-                Ok(Step::Follow(resolution, at))
+                Ok(Step::Follow(at))
             }
-            Lookup::Dname { label, rrset } => self.redirect(reply, current, label, rrset, resolution),
-            Lookup::Delegation { label, name_servers } => {
-                // RFC 1034 §4.3.2 step 3b: a referral is no authoritative answer; a chain before it was.
-                resolution.authoritative &= !current.is_first;
-                resolution.account = current.key.hash(label);
-                let owner = current.suffix(label);
-                self.write(reply, Section::Authority, owner, name_servers, name_servers.ttl)?;
-                additional::glue(
-                    reply,
-                    (self.snapshot, self.view),
-                    self.room,
-                    name_servers,
-                    current.key.suffix(label),
-                )?;
-                Ok(Step::End(resolution))
-            }
-            Lookup::NoData => self.negative(reply, current, zone, apex, u32::MAX, resolution),
+            Lookup::Dname { label, rrset } => self.redirect(reply, current, label, rrset),
+            Lookup::Delegation { label, name_servers } => self.refer(reply, current, label, name_servers),
+            Lookup::NoData => self.negative(reply, current, zone, apex, u32::MAX),
             Lookup::NxDomain => {
                 // The name exists where a wide IP of another type stands, if only through a pattern.
                 if !is_steered {
-                    resolution.rcode = Rcode::NXDOMAIN;
+                    self.resolution.rcode = Rcode::NXDOMAIN;
                 }
-                self.negative(reply, current, zone, apex, u32::MAX, resolution)
+                self.negative(reply, current, zone, apex, u32::MAX)
             }
         }
+    }
+
+    /// Refers to the name servers of a cut (RFC 1034 §4.3.2 step 3b).
+    fn refer(
+        &mut self,
+        reply: &mut Reply<'_>,
+        current: Current<'_>,
+        label: usize,
+        name_servers: Rrset<'_>,
+    ) -> Result<Step, Full> {
+        // A referral is no authoritative answer; a chain before it was.
+        self.resolution.authoritative &= !current.is_first;
+        self.resolution.account = current.key.hash(label);
+        let owner = current.suffix(label);
+        write_rrset(reply, Section::Authority, owner, name_servers, name_servers.ttl)?;
+        let of = (self.snapshot, self.view);
+        additional::glue(reply, of, self.room, name_servers, current.key.suffix(label))?;
+        Ok(Step::End)
     }
 
     /// Writes the SOA that says for how long there is nothing (RFC 2308 §3 and §5).
@@ -310,14 +330,13 @@ impl<'s> Resolver<'s, '_> {
         zone: &Zone,
         apex: usize,
         ttl_max: u32,
-        resolution: Resolution,
     ) -> Result<Step, Full> {
-        let resolution = Resolution { account: current.key.hash(apex), ..resolution };
+        self.resolution.account = current.key.hash(apex);
         if let Some(soa) = zone.rrset_at(current.key, apex, RecordType::SOA) {
             let ttl = zone.soa().negative_ttl().min(ttl_max);
-            self.write(reply, Section::Authority, current.suffix(apex), soa, ttl)?;
+            write_rrset(reply, Section::Authority, current.suffix(apex), soa, ttl)?;
         }
-        Ok(Step::End(resolution))
+        Ok(Step::End)
     }
 
     /// Follows a DNAME (RFC 6672 §3.1): the record itself, and a CNAME made of it.
@@ -327,22 +346,20 @@ impl<'s> Resolver<'s, '_> {
         current: Current<'_>,
         label: usize,
         rrset: Rrset<'_>,
-        resolution: Resolution,
     ) -> Result<Step, Full> {
-        self.write(reply, Section::Answer, current.suffix(label), rrset, rrset.ttl)?;
+        write_rrset(reply, Section::Answer, current.suffix(label), rrset, rrset.ttl)?;
         let Some(length) = self.aim(current.key.between(0, label), rrset.first()) else {
             // RFC 6672 §2.2: the name that would result is too long.
-            return Ok(Step::End(Resolution { rcode: Rcode::YXDOMAIN, ..resolution }));
+            self.resolution.rcode = Rcode::YXDOMAIN;
+            return Ok(Step::End);
         };
-        let Room { target, scratch, .. } = &mut *self.room;
-        let target = target.get(..length).unwrap_or(&[]);
-        let seed = self.snapshot.seed;
-        let at = reply.record(Section::Answer, current.owner, RecordType::CNAME, rrset.ttl, target, scratch, seed)?;
+        let target = self.room.target.get(..length).unwrap_or(&[]);
+        let at = reply.record(Section::Answer, current.owner, RecordType::CNAME, rrset.ttl, target)?;
         // The CNAME just made is itself what a question for CNAME, or any type, wants.
         if matches!(self.query.record_type, RecordType::CNAME | RecordType::ANY) {
-            return Ok(Step::End(resolution));
+            return Ok(Step::End);
         }
-        Ok(Step::Follow(resolution, at))
+        Ok(Step::Follow(at))
     }
 
     /// Puts `labels` and then `name` into `Room::target`; none when that is over 255 octets.
@@ -355,45 +372,46 @@ impl<'s> Resolver<'s, '_> {
     }
 
     /// Answers for a name under no zone and no wide IP.
-    fn unmatched(&mut self, reply: &mut Reply<'_>, resolution: Resolution) -> Result<Step, Full> {
-        let resolution = Resolution { account: 0, ..resolution };
-        let resolution = match self.snapshot.settings.unmatched {
-            Unmatched::Drop => Resolution { silent: true, ..resolution },
-            Unmatched::Refused => Resolution {
-                rcode: Rcode::REFUSED,
-                authoritative: false,
-                explanation: Some(ExtendedError::NotAuthoritative),
-                ..resolution
-            },
-            Unmatched::NxDomain => {
-                let root = Owner::Suffix(self.question, self.question.label_count());
-                let soa = &self.snapshot.root_soa;
-                let ttl = self.snapshot.settings.synthetic_zone.negative_ttl_seconds;
-                let (scratch, seed) = (&mut self.room.scratch, self.snapshot.seed);
-                reply.record(Section::Authority, root, RecordType::SOA, ttl, soa, scratch, seed)?;
-                Resolution { rcode: Rcode::NXDOMAIN, ..resolution }
+    fn unmatched(&mut self, reply: &mut Reply<'_>) -> Result<Step, Full> {
+        let resolution = &mut self.resolution;
+        resolution.account = 0;
+        match self.snapshot.settings.unmatched {
+            Unmatched::Drop => resolution.silent = true,
+            Unmatched::Refused => {
+                (resolution.rcode, resolution.authoritative) = (Rcode::REFUSED, false);
+                resolution.explanation = Some(ExtendedError::NotAuthoritative);
             }
-        };
-        Ok(Step::End(resolution))
-    }
-
-    /// Writes an RRset; tells where the RDATA of its last record starts.
-    #[inline]
-    fn write(
-        &mut self,
-        reply: &mut Reply<'_>,
-        section: Section,
-        owner: Owner<'_>,
-        rrset: Rrset<'_>,
-        ttl: u32,
-    ) -> Result<u16, Full> {
-        let mut at = 0;
-        for rdata in rrset.rdatas() {
-            let (scratch, seed) = (&mut self.room.scratch, self.snapshot.seed);
-            at = reply.record(section, owner, rrset.record_type, ttl, rdata, scratch, seed)?;
+            Unmatched::NxDomain => {
+                resolution.rcode = Rcode::NXDOMAIN;
+                let root = Owner::Suffix(self.question, self.question.label_count());
+                let ttl = self.snapshot.settings.synthetic_zone.negative_ttl_seconds;
+                reply.record(Section::Authority, root, RecordType::SOA, ttl, &self.snapshot.root_soa)?;
+            }
         }
-        Ok(at)
+        Ok(Step::End)
     }
+}
+
+/// Writes one record that a wide IP decided.
+#[inline]
+fn write_one(reply: &mut Reply<'_>, current: Current<'_>, decision: &Decision, rdata: &[u8]) -> Result<u16, Full> {
+    reply.record(Section::Answer, current.owner, decision.record_type, decision.ttl_seconds, rdata)
+}
+
+/// Writes an RRset; tells where the RDATA of its last record starts.
+#[inline]
+fn write_rrset(
+    reply: &mut Reply<'_>,
+    section: Section,
+    owner: Owner<'_>,
+    rrset: Rrset<'_>,
+    ttl: u32,
+) -> Result<u16, Full> {
+    let mut at = 0;
+    for rdata in rrset.rdatas() {
+        at = reply.record(section, owner, rrset.record_type, ttl, rdata)?;
+    }
+    Ok(at)
 }
 
 #[cfg(test)]

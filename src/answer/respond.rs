@@ -7,17 +7,15 @@ use super::chaos;
 use super::extended_error::ExtendedError;
 use super::options;
 use super::outcome::{AnswerSource, Outcome, SignatureOutcome, Transport};
-use super::rate_limit::Limited;
 use super::rate_response::Response;
-use super::request::Request;
+use super::request::{Arrival, Request, is_plain, size_limit};
 use super::resolve::{Resolution, Resolver};
 use super::selector::Origin;
 use super::snapshot::Snapshot;
 use super::view::View;
 use super::worker::{ViewChoice, Worker};
 use crate::metrics::{Limit, RateAction};
-use crate::wideip::Decision;
-use crate::wire::{Class, Ending, Rcode, Reply, ReplyOptions, Section, Silence};
+use crate::wire::{Class, Ending, Rcode, Refusal, Reply, ReplyOptions, Section, Silence};
 
 /// Answers one packet into `out`, which should take 65,535 octets for TCP and at least 1,232 for UDP.
 ///
@@ -33,133 +31,117 @@ pub fn respond(
     if source.port() == 0 {
         return Outcome::silent(Some(Silence::SourcePortZero));
     }
-    let request = match Request::read(snapshot, worker, packet, source.ip(), transport) {
-        Ok(request) => request,
-        Err(silence) => return Outcome::silent(Some(silence)),
+    let malformed = match worker.query.read(packet, &mut worker.question, snapshot.seed) {
+        Ok(()) => None,
+        Err(Refusal::Reply(rcode)) => Some(rcode),
+        Err(Refusal::Silent(silence)) => return Outcome::silent(Some(silence)),
     };
-    let answer = write(snapshot, worker, packet, source, &request, out);
-    Outcome {
-        rcode: answer.resolution.rcode,
-        record_type: request.query.has_question().then_some(request.query.record_type),
-        source: answer.resolution.source,
-        truncated: answer.truncated,
-        silence: None,
-        decision: answer.decision,
-        signature: request.signature.outcome(),
-        cookie: request.cookie.outcome,
-        extended_error: answer.extended_error,
-        hand_off: request.hand_off,
-        limited: answer.limited,
-        limit: answer.resolution.limit,
-        length: sign(request, answer.length, worker.unix_seconds, out),
-    }
+    answer(snapshot, worker, (packet, malformed), source, transport, out)
 }
 
-/// What was written of the reply.
-struct Written {
-    /// Octets, without a signature; 0 when no reply is sent.
-    length: usize,
-    resolution: Resolution,
-    truncated: bool,
-    /// The last decision of a wide IP.
-    decision: Option<Decision>,
-    /// What became of it when it was over its client's rate.
-    limited: Option<Limited>,
-    extended_error: Option<ExtendedError>,
-}
-
-/// Writes the reply up to its signature.
+/// Answers a packet that gets a reply, unless policy keeps it back. `malformed` is the code for what could not be read.
 #[inline]
-fn write(
+fn answer(
     snapshot: &Snapshot,
     worker: &mut Worker,
-    packet: &[u8],
+    (packet, malformed): (&[u8], Option<Rcode>),
     source: SocketAddr,
-    request: &Request<'_>,
+    transport: Transport,
     out: &mut [u8],
-) -> Written {
-    let query = &request.query;
-    let mut options = match &query.edns {
-        Some(edns) if edns.has_options => options::asked(snapshot, worker, request, edns),
-        _ => ReplyOptions::default(),
-    };
+) -> Outcome {
     let now = worker.unix_seconds;
-    let Worker { question, alias, suffixes, memory, room, listener, choice, limiter, .. } = worker;
-    let limit = request.limit.saturating_sub(request.signature.octets());
-    let mut reply = Reply::start(out, limit, packet, query, question, suffixes, options.octets());
+    let Worker { query, question, alias, suffixes, memory, room, listener, choice, limiter, keepalive, .. } = worker;
+    let arrival = Arrival { packet, source: source.ip(), transport, unix_seconds: now };
+    let mut outcome = Outcome::silent(None);
+    outcome.record_type = query.has_question().then_some(query.record_type);
+    let mut request = None;
+    let mut options = None;
+    let mut limit = size_limit(query, transport).min(out.len());
+    let most = limit;
+    if malformed.is_some() || !is_plain(query) {
+        let judged = request.insert(Request::judge(snapshot, query, arrival, malformed));
+        (outcome.signature, outcome.cookie) = (judged.signature.outcome(), judged.cookie.outcome);
+        outcome.hand_off = judged.hand_off;
+        options = options::asked(snapshot, query, judged, *keepalive);
+        limit = limit.saturating_sub(judged.signature.octets());
+    }
+    let option_octets = options.as_ref().map_or(0, ReplyOptions::octets);
+    let mut reply = Reply::start(out, limit, packet, query, question, suffixes, option_octets);
     let start = reply.mark();
-    let mut decision = None;
-    // The key counts once its signature was found good: who cannot sign sees what anybody sees, or nothing.
-    let origin = Origin { client: source.ip(), listener: *listener, key: request.signature.key() };
-    let mut view = None;
-    let resolved = match request.refused {
-        Some((rcode, explanation)) => Ok(Resolution::refused(rcode, explanation)),
-        None if query.class == Class::CH => match snapshot.first.denies(question, source.ip()) {
-            Some(denied) => Ok(Resolution::denied(denied)),
-            None => chaos::answer(&mut reply, question, query, &snapshot.settings.chaos, room),
-        },
-        None => match choose(snapshot, &origin, choice) {
-            None => Ok(Resolution::refused(Rcode::REFUSED, Some(ExtendedError::Prohibited))),
-            Some(selected) => {
-                view = Some(selected);
-                let (view, source) = (selected, source.ip());
-                let mut resolver = Resolver { snapshot, view, query, question, source, memory, room, decision: None };
-                let resolved = resolver.resolve(&mut reply, alias);
-                decision = resolver.decision;
-                resolved
+    let (mut resolution, view) = match (request.as_ref().and_then(|request| request.refused), query.class) {
+        (Some((rcode, explanation)), _) => (Resolution::refused(rcode, explanation), None),
+        (None, Class::CH) => {
+            let answered = match snapshot.first.denies(question, arrival.source) {
+                Some(denied) => Ok(Resolution::denied(denied)),
+                None => chaos::answer(&mut reply, question, query, &snapshot.settings.chaos),
+            };
+            outcome.truncated = answered.is_err();
+            (answered.unwrap_or_else(|cut| cut), None)
+        }
+        (None, _) => {
+            // The key counts once its signature was found good: who cannot sign sees what anybody sees, or nothing.
+            let key = request.as_ref().and_then(|request| request.signature.key());
+            match choose(snapshot, || Origin { client: arrival.source, listener: *listener, key }, choice) {
+                None => (Resolution::refused(Rcode::REFUSED, Some(ExtendedError::Prohibited)), None),
+                Some(view) => {
+                    let mut resolver = Resolver::new((snapshot, view), (query, question), arrival.source, memory, room);
+                    outcome.truncated = resolver.resolve(&mut reply, alias).is_err();
+                    outcome.decision = resolver.decision;
+                    (resolver.resolution, Some(view))
+                }
             }
-        },
+        }
     };
-    let mut truncated = resolved.is_err();
-    let mut resolution = resolved.unwrap_or_else(|cut| cut);
-    let mut limited = None;
     // None for streams, whose clients have shown that their addresses are their own.
     if let Some(limiter) = limiter
-        && !(resolution.silent || request.hand_off)
+        && !(resolution.silent || outcome.hand_off)
     {
-        let is_proven =
-            request.cookie.outcome.is_valid() || request.signature.outcome() == Some(SignatureOutcome::Good);
-        let has_answer = truncated || reply.count(Section::Answer) > 0;
+        let is_proven = outcome.cookie.is_valid() || outcome.signature == Some(SignatureOutcome::Good);
+        let has_answer = outcome.truncated || reply.count(Section::Answer) > 0;
         let response = Response { question, record_type: query.record_type, source, has_answer, is_proven };
-        limited = limiter.limit(view, &response, &mut resolution);
-        truncated |= limited.is_some_and(|limited| limited.action == RateAction::Truncated);
+        outcome.limited = limiter.limit(view, &response, &mut resolution);
+        outcome.truncated |= outcome.limited.is_some_and(|limited| limited.action == RateAction::Truncated);
+    }
+    (outcome.rcode, outcome.source, outcome.limit) = (resolution.rcode, resolution.source, resolution.limit);
+    if resolution.silent {
+        return outcome;
     }
     // A reply that does not fit says so and nothing else (RFC 2181 §9): no RRset is sent in part.
-    if truncated {
+    if outcome.truncated {
         reply.rewind(start);
     }
-    if resolution.silent {
-        return Written { length: 0, resolution, truncated, decision, limited, extended_error: None };
+    if let Some(options) = &mut options {
+        options::complete(options, resolution.scope, view, (question, now));
     }
-    let explains = query.edns.is_some() && snapshot.settings.edns.extended_errors;
-    let extended_error = resolution.explanation.filter(|_| explains);
-    options.extended_error = extended_error.map(|error| (error.code(), error.text()));
-    if query.edns.as_ref().is_some_and(|edns| edns.has_options) {
-        options::complete(&mut options, resolution.scope, view, (question, now));
+    if let Some(error) = resolution.explanation
+        && query.edns.is_some()
+        && snapshot.settings.edns.extended_errors
+    {
+        outcome.extended_error = Some(error);
+        options.get_or_insert_default().extended_error = Some((error.code(), error.text()));
     }
     let Resolution { rcode, authoritative, .. } = resolution;
-    let length = reply.finish(query, &Ending { rcode, authoritative, truncated, options: &options });
-    Written { length, resolution, truncated, decision, limited, extended_error }
+    let truncated = outcome.truncated;
+    outcome.length = reply.finish(query, &Ending { rcode, authoritative, truncated, options: options.as_ref() });
+    if let Some(request) = request {
+        outcome.length = request.signature.append(out.get_mut(..most).unwrap_or_default(), outcome.length, now);
+    }
+    outcome
 }
 
 /// The view that the query is answered from, and a note of it where there is a choice.
 #[inline]
-fn choose<'s>(snapshot: &'s Snapshot, origin: &Origin<'_>, choice: &mut Option<ViewChoice>) -> Option<&'s View> {
-    let view = snapshot.select(origin);
-    if snapshot.selector().is_some() {
-        *choice = Some(view.map_or(ViewChoice::Nowhere, |view| ViewChoice::View(view.id())));
+fn choose<'s, 'o>(
+    snapshot: &'s Snapshot,
+    origin: impl FnOnce() -> Origin<'o>,
+    choice: &mut Option<ViewChoice>,
+) -> Option<&'s View> {
+    if snapshot.selector().is_none() {
+        return Some(&snapshot.first);
     }
+    let view = snapshot.select(&origin());
+    *choice = Some(view.map_or(ViewChoice::Nowhere, |view| ViewChoice::View(view.id())));
     view
-}
-
-/// Ends the reply of `length` octets with the signature that the request asks for; the new length.
-#[inline]
-fn sign(request: Request<'_>, length: usize, unix_seconds: u64, out: &mut [u8]) -> usize {
-    if length == 0 {
-        return 0;
-    }
-    let limit = request.limit.min(out.len());
-    request.signature.append(out.get_mut(..limit).unwrap_or_default(), length, unix_seconds)
 }
 
 impl Resolution {

@@ -45,6 +45,7 @@ impl<'p> Signature<'p> {
     }
 
     /// What it came to, for the counters.
+    #[inline]
     pub(super) const fn outcome(&self) -> Option<SignatureOutcome> {
         Some(match self {
             Self::None => return None,
@@ -69,6 +70,7 @@ impl<'p> Signature<'p> {
     }
 
     /// Ends the reply of `length` octets in `out`, which gives its limit; the new length.
+    #[inline]
     pub(super) fn append(self, out: &mut [u8], length: usize, unix_seconds: u64) -> usize {
         match self {
             Self::None | Self::Malformed => length,

@@ -43,7 +43,7 @@ impl View {
     /// What the client at `source` gets in the place of an answer for the name in `key`; none when it may ask.
     #[inline]
     pub(super) fn denies(&self, key: &NameKey, source: IpAddr) -> Option<Denied> {
-        self.access.as_ref().and_then(|access| access.denies(&self.zones, key, source))
+        self.access.as_ref()?.denies(&self.zones, key, source)
     }
 
     /// Its name.

@@ -7,10 +7,12 @@ use super::rate_limit::Limiter;
 use super::snapshot::Snapshot;
 use crate::status::Moment;
 use crate::wideip::{Memory, ViewId};
-use crate::wire::{MAX_NAME_LENGTH, NameKey, Suffixes};
+use crate::wire::{MAX_NAME_LENGTH, NameKey, Query, Suffixes};
 
 /// One listener thread's own state. Made once per thread, never shared.
 pub struct Worker {
+    /// What was read of the packet; read in place, because moving it costs more than reading it.
+    pub(super) query: Query,
     /// The name asked for.
     pub(super) question: NameKey,
     /// The name that a CNAME or DNAME led to.
@@ -45,8 +47,6 @@ pub enum ViewChoice {
 pub(super) struct Room {
     /// The octets of the name that a CNAME or DNAME leads to next.
     pub(super) target: [u8; MAX_NAME_LENGTH],
-    /// Names inside RDATA.
-    pub(super) scratch: NameKey,
     /// Names looked up for the additional section.
     pub(super) additional: NameKey,
 }
@@ -55,6 +55,7 @@ impl Worker {
     /// Makes the state of one thread; its random draws follow from `seed`, so give each thread another.
     pub const fn new(seed: u64) -> Self {
         Self {
+            query: Query::empty(),
             question: NameKey::root(0),
             alias: NameKey::root(0),
             suffixes: Suffixes::new(),
@@ -65,7 +66,7 @@ impl Worker {
             listener: None,
             choice: None,
             keepalive: None,
-            room: Room { target: [0; MAX_NAME_LENGTH], scratch: NameKey::root(0), additional: NameKey::root(0) },
+            room: Room { target: [0; MAX_NAME_LENGTH], additional: NameKey::root(0) },
         }
     }
 

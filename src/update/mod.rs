@@ -61,7 +61,7 @@ pub fn parts(context: Context, journal: Journal, versions: mpsc::Sender<NewVersi
 pub fn rehearse(zone: &Zone, packet: &[u8], unix_seconds: u64) -> Result<Option<Zone>, Rcode> {
     let query =
         Query::parse(packet, &mut NameKey::root(zone.seed()), zone.seed()).map_err(|refusal| match refusal {
-            Refusal::Reply(rcode, _) => rcode,
+            Refusal::Reply(rcode) => rcode,
             Refusal::Silent(_) => Rcode::FORMERR,
         })?;
     let update = message::Update::read(packet, &query, zone.apex()).map_err(|refusal| refusal.rcode)?;

@@ -84,16 +84,26 @@ pub struct ClientSubnet {
 }
 
 impl Edns {
-    /// Reads the fixed fields and options of an OPT record. With `false` the options do not fit their lengths or one that
-    /// we use is malformed; what was read comes all the same, because the FORMERR needs an OPT too (RFC 6891 §7).
-    pub(super) fn read(class: u16, ttl: u32, options: &[u8]) -> (Self, bool) {
-        let [_, version, flags, _] = ttl.to_be_bytes();
-        let mut edns = Self { udp_size: class.max(512), version, dnssec_ok: flags & 0x80 != 0, ..Self::default() };
-        let is_whole = options.is_empty() || edns.read_options(options).is_some();
-        (edns, is_whole)
+    /// What the fixed fields of an OPT record say (RFC 6891 §6.1.3): its class, and what stands where other records have
+    /// their TTL.
+    #[inline]
+    pub(super) const fn fixed(class: u16, [_, version, flags, _]: [u8; 4]) -> Self {
+        Self {
+            udp_size: if class < 512 { 512 } else { class },
+            version,
+            dnssec_ok: flags & 0x80 != 0,
+            has_options: false,
+            wants_nsid: false,
+            wants_expire: false,
+            keepalive: Keepalive::None,
+            cookie: None,
+            client_subnet: None,
+        }
     }
 
-    fn read_options(&mut self, mut options: &[u8]) -> Option<()> {
+    /// Reads the options. None when they do not fit their lengths or one that we use is malformed; what was read before
+    /// stays, because the FORMERR needs an OPT too (RFC 6891 §7).
+    pub(super) fn read_options(&mut self, mut options: &[u8]) -> Option<()> {
         while !options.is_empty() {
             let (header, rest) = options.split_first_chunk::<4>()?;
             let [code, code_low, length, length_low] = *header;
@@ -228,7 +238,11 @@ mod tests {
 
     #[test]
     fn options_are_walked_by_length() {
-        let read = |options: &[u8]| Edns::read(1232, 0x8000, options);
+        let read = |options: &[u8]| {
+            let mut edns = Edns::fixed(1232, [0, 0, 0x80, 0]);
+            let is_whole = edns.read_options(options).is_some();
+            (edns, is_whole)
+        };
         let (edns, is_whole) = read(&[0, 3, 0, 0, 0xff, 0xfe, 0, 2, 1, 2]);
         assert!(is_whole && edns.wants_nsid && edns.dnssec_ok);
         let check = |options: &[u8], expected| assert_eq!(read(options).1, expected, "{options:?}");
@@ -238,7 +252,8 @@ mod tests {
         check(&[0, 3, 0, 1, 7, 0, 9, 0, 4, 0, 0, 0, 0, 0, 11, 0, 2, 0, 1], true);
         // Two client subnets.
         check(&[0, 8, 0, 4, 0, 1, 0, 0, 0, 8, 0, 4, 0, 1, 0, 0], false);
-        assert!(Edns::read(1232, 0x1_0000, &[0, 8, 0, 1, 9]).1, "another version may mean its options differently");
+        let mut another = Edns::fixed(1232, [0, 1, 0, 0]);
+        assert!(another.read_options(&[0, 8, 0, 1, 9]).is_some(), "another version may mean its options differently");
     }
 
     #[test]
@@ -255,7 +270,10 @@ mod tests {
             assert_eq!(server, expected, "{length}");
         }
         let twice: &[u8] = &[0, 10, 0, 8, 1, 1, 1, 1, 1, 1, 1, 1, 0, 10, 0, 1, 2];
-        let (edns, is_whole) = Edns::read(1232, 0, twice);
-        assert!(is_whole && edns.cookie.is_some_and(|cookie| cookie.client == [1; 8]), "the first counts");
+        let mut edns = Edns::fixed(1232, [0; 4]);
+        assert!(
+            edns.read_options(twice).is_some() && edns.cookie.is_some_and(|cookie| cookie.client == [1; 8]),
+            "the first counts"
+        );
     }
 }

@@ -88,7 +88,7 @@ impl NameKey {
         }
         // One to eight octets are left; what stands behind them does not count.
         let behind = 64 - 8 * u32::try_from(end - start).unwrap_or(8);
-        hash_end(hash, self.word(start) & u64::MAX.checked_shr(behind).unwrap_or(0))
+        hash_end(hash, self.word(start) & u64::MAX >> (behind & 63))
     }
 
     /// Notes where each label starts; tells the octets of the name and its labels, the root not counted.
@@ -181,10 +181,46 @@ fn fold_words(places: &mut [[u8; 8]], octets: &[u8]) -> usize {
     words.len()
 }
 
-/// Up to eight octets as a word, zeros behind them; without a call to copy them.
+/// Whether `text` is the name or part of a name in `lower`, which is in lower case.
+#[inline]
+pub(super) fn is_lowercase_of(lower: &[u8], text: &[u8]) -> bool {
+    if lower.len() != text.len() {
+        return false;
+    }
+    let is_same =
+        |ours: &[u8; 8], theirs: &[u8; 8]| u64::from_le_bytes(*ours) == lowercase(u64::from_le_bytes(*theirs));
+    match (lower.last_chunk(), text.last_chunk()) {
+        // The last word may overlap the one before it.
+        (Some(our_last), Some(their_last)) => {
+            let ((ours, _), (theirs, _)) = (lower.as_chunks(), text.as_chunks());
+            is_same(our_last, their_last) && ours.iter().zip(theirs).all(|(ours, theirs)| is_same(ours, theirs))
+        }
+        _ => part_of_word(lower) == lowercase(part_of_word(text)),
+    }
+}
+
+/// Up to eight octets of the first label of a name, its length among them, in lower case.
+#[inline]
+pub(super) fn first_label(name: &[u8]) -> u64 {
+    let word = name.first_chunk::<8>().map_or_else(|| part_of_word(name), |octets| u64::from_le_bytes(*octets));
+    let behind = 7 - u32::from(name.first().copied().unwrap_or(0).min(7));
+    lowercase(word & u64::MAX >> (8 * behind))
+}
+
+/// Up to eight octets as a word, zeros behind them; without a loop or a call: two halves that may overlap.
 #[inline]
 fn part_of_word(octets: &[u8]) -> u64 {
-    octets.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet))
+    let shift = |size: usize| u32::try_from(8 * (octets.len() - size)).unwrap_or(0);
+    match (octets.first_chunk(), octets.last_chunk(), octets.first_chunk(), octets.last_chunk(), octets) {
+        (Some(head), Some(tail), ..) => {
+            u64::from(u32::from_le_bytes(*head)) | u64::from(u32::from_le_bytes(*tail)) << shift(4)
+        }
+        (_, _, Some(head), Some(tail), _) => {
+            u64::from(u16::from_le_bytes(*head)) | u64::from(u16::from_le_bytes(*tail)) << shift(2)
+        }
+        (.., [octet]) => u64::from(*octet),
+        _ => 0,
+    }
 }
 
 /// Multiplies to 128 bits and folds the halves together.
@@ -219,6 +255,20 @@ mod tests {
             let word = u64::from_le_bytes([octet, b'A', 0, octet, b'z', b'Z', octet, 255]);
             let expected = word.to_le_bytes().map(|octet| octet.to_ascii_lowercase());
             assert_eq!(lowercase(word).to_le_bytes(), expected);
+        }
+    }
+
+    #[test]
+    fn names_of_any_length_are_compared_whole_and_without_case() {
+        for length in 0..40_usize {
+            let lower: Vec<u8> = (0..length).map(|at| b'a' + u8::try_from(at % 26).unwrap()).collect();
+            assert!(is_lowercase_of(&lower, &lower.to_ascii_uppercase()), "{length}");
+            assert!(!is_lowercase_of(&lower, &[&lower[..], b"x"].concat()));
+            for at in 0..length {
+                let mut other = lower.clone();
+                other[at] = b'_';
+                assert!(!is_lowercase_of(&lower, &other), "{length} {at}");
+            }
         }
     }
 

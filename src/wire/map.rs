@@ -8,9 +8,42 @@ use super::name::Name;
 pub struct NameMap<T> {
     /// A power of two of places, at most half of them taken; linear probing.
     slots: Box<[Option<Entry<T>>]>,
-    /// Bit n is set when a name with n labels is held, so that other suffixes need no probe.
-    levels: u128,
+    /// Eight bits of each place's hash, 0 where it is free. Most names asked for are not held, and these octets, which lie
+    /// close together, say so without a look at the places, which are spread over many cache lines.
+    tags: Box<[u8]>,
+    /// Which numbers of labels the names have, so that other suffixes need no probe.
+    levels: Levels,
     count: usize,
+}
+
+/// The numbers of labels that the names of a table have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Levels {
+    /// Bit n is set for names of n labels; the last one for all with more, which are rare.
+    bits: u64,
+}
+
+impl Levels {
+    /// Takes note of a name of so many labels.
+    pub const fn insert(&mut self, labels: usize) {
+        self.bits |= 1 << (if labels < 63 { labels } else { 63 });
+    }
+
+    /// Whether a name may have so many labels.
+    #[inline]
+    pub const fn has(self, labels: usize) -> bool {
+        self.bits >> (if labels < 63 { labels } else { 63 }) & 1 != 0
+    }
+
+    /// The greatest number of labels that a name may have, of those up to `most`.
+    #[inline]
+    pub fn greatest(self, most: usize) -> Option<usize> {
+        let held = self.bits & u64::MAX >> 63_usize.saturating_sub(most);
+        match held.checked_ilog2()? {
+            63 => Some(most),
+            level => usize::try_from(level).ok(),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -28,10 +61,11 @@ impl<T> NameMap<T> {
         let places = (entries.len() * 2).next_power_of_two().max(2);
         let mut slots: Vec<Option<Entry<T>>> = Vec::new();
         slots.resize_with(places, || None);
-        let mut map = Self { slots: slots.into_boxed_slice(), levels: 0, count: 0 };
+        let tags = vec![0; places].into_boxed_slice();
+        let mut map = Self { slots: slots.into_boxed_slice(), tags, levels: Levels::default(), count: 0 };
         for (name, value) in entries {
             let key = NameKey::new(&name, seed);
-            map.levels |= 1 << key.label_count();
+            map.levels.insert(key.label_count());
             map.insert(&key, value);
         }
         map
@@ -45,7 +79,8 @@ impl<T> NameMap<T> {
                 free
             }
         };
-        if let Some(slot) = self.slots.get_mut(at) {
+        if let (Some(slot), Some(tag)) = (self.slots.get_mut(at), self.tags.get_mut(at)) {
+            *tag = tag_of(key.hash(0));
             *slot = Some(Entry { hash: key.hash(0), name: key.as_wire().into(), value });
         }
     }
@@ -63,7 +98,7 @@ impl<T> NameMap<T> {
     /// The value of the suffix of `key` that starts at `label`.
     #[inline]
     pub fn get(&self, key: &NameKey, label: usize) -> Option<&T> {
-        if self.levels >> (key.label_count() - label.min(key.label_count())) & 1 == 0 {
+        if !self.levels.has(key.label_count().saturating_sub(label)) {
             return None;
         }
         let at = self.position(key.hash(label), key.suffix(label)).ok()?;
@@ -75,15 +110,14 @@ impl<T> NameMap<T> {
     pub fn longest(&self, key: &NameKey, label: usize) -> Option<(usize, &T)> {
         let labels = key.label_count();
         // Only the lengths that are held: usually one, and the loop over a question's labels would ask about each.
-        let mut held = self.levels & u128::MAX.checked_shr(127 - u32::try_from(labels.checked_sub(label)?).ok()?)?;
-        while let Some(longest) = held.checked_ilog2() {
-            let label = labels - usize::try_from(longest).ok()?;
+        let mut length = self.levels.greatest(labels.checked_sub(label)?)?;
+        loop {
+            let label = labels - length;
             if let Ok(at) = self.position(key.hash(label), key.suffix(label)) {
                 return self.slots.get(at)?.as_ref().map(|entry| (label, &entry.value));
             }
-            held ^= 1 << longest;
+            length = self.levels.greatest(length.checked_sub(1)?)?;
         }
-        None
     }
 
     /// Every value, in no order.
@@ -92,18 +126,30 @@ impl<T> NameMap<T> {
     }
 
     /// The place of the name, or the free place where it belongs.
+    #[inline]
     fn position(&self, hash: u64, name: &[u8]) -> Result<usize, usize> {
-        let mask = self.slots.len() - 1;
+        let (mask, wanted) = (self.tags.len() - 1, tag_of(hash));
         let mut at = usize::try_from(hash >> 32).unwrap_or(0) & mask;
         // At most half of the places are taken, so a free one is found.
-        while let Some(Some(entry)) = self.slots.get(at) {
-            if entry.hash == hash && *entry.name == *name {
+        while let Some(&tag) = self.tags.get(at).filter(|tag| **tag != 0) {
+            if tag == wanted
+                && let Some(Some(entry)) = self.slots.get(at)
+                && entry.hash == hash
+                && *entry.name == *name
+            {
                 return Ok(at);
             }
             at = (at + 1) & mask;
         }
         Err(at)
     }
+}
+
+/// Eight bits of a hash, none of those that choose its place; never 0.
+#[inline]
+fn tag_of(hash: u64) -> u8 {
+    let [lowest, ..] = hash.to_le_bytes();
+    lowest.max(1)
 }
 
 impl<T> Default for NameMap<T> {
@@ -130,6 +176,19 @@ mod tests {
         check("net.", 1, ".");
         assert_eq!(map.len(), 4);
         assert_eq!(NameMap::<u8>::default().longest(&NameKey::new(&name("a."), 0), 0), None);
+    }
+
+    #[test]
+    fn names_of_very_many_labels_are_found_too() {
+        let name = |labels: usize| -> Name { "a.".repeat(labels).parse().unwrap() };
+        let map = NameMap::build([1, 62, 63, 64, 100, 127].map(|labels| (name(labels), labels)), 5);
+        for asked in 1..=127 {
+            let key = NameKey::new(&name(asked), 5);
+            let longest = *[1, 62, 63, 64, 100, 127].iter().filter(|labels| **labels <= asked).next_back().unwrap();
+            assert_eq!(map.longest(&key, 0), Some((asked - longest, &longest)), "{asked}");
+            assert_eq!(map.get(&key, 0), (longest == asked).then_some(&longest), "{asked}");
+        }
+        assert_eq!(Levels::default().greatest(127), None);
     }
 
     #[test]

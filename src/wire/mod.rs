@@ -7,6 +7,7 @@
 
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::as_conversions))]
 
+mod compress;
 mod edns;
 mod key;
 mod map;
@@ -20,13 +21,14 @@ pub mod tsig;
 mod tsig_key;
 mod types;
 
+pub use compress::Suffixes;
 pub use edns::{ClientSubnet, Cookie, Edns, Keepalive, ServerCookie, option};
 pub use key::NameKey;
-pub use map::NameMap;
+pub use map::{Levels, NameMap};
 pub use name::{MAX_NAME_LENGTH, Name, NameError};
 pub use query::{HEADER_LENGTH, Query, Refusal, Silence};
 pub use records::{MessageRecord, Records};
-pub use reply::{Ending, Full, Mark, Owner, Reply, Section, Suffixes, UDP_PAYLOAD};
+pub use reply::{Ending, Full, Mark, Owner, Reply, Section, UDP_PAYLOAD};
 pub use reply_options::ReplyOptions;
 pub use siphash::siphash24;
 pub use tsig_key::{Algorithm, Key, Keys, Mac};

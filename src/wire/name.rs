@@ -8,7 +8,7 @@ use std::str::FromStr;
 /// The longest name in octets, root label included (RFC 1035 §2.3.4).
 pub const MAX_NAME_LENGTH: usize = 255;
 /// The longest label in octets (RFC 1035 §2.3.4).
-const MAX_LABEL_LENGTH: usize = 63;
+pub(super) const MAX_LABEL_LENGTH: usize = 63;
 
 /// An absolute domain name: wire form, case as written; equality, order and hash ignore ASCII case (RFC 4343 §3).
 #[derive(Clone)]

@@ -47,49 +47,72 @@ pub enum Silence {
 pub enum Refusal {
     /// It gets no reply.
     Silent(Silence),
-    /// It gets a reply with this code, and what could be read of the query.
-    Reply(Rcode, Query),
+    /// It gets a reply with this code.
+    Reply(Rcode),
 }
 
 impl Query {
-    /// Reads `packet`; the name asked for goes to `key`.
-    ///
-    /// # Errors
-    /// [`Refusal`]: silence for what must not be answered, FORMERR for what is malformed, NOTIMP for other opcodes.
-    pub fn parse(packet: &[u8], key: &mut NameKey, seed: u64) -> Result<Self, Refusal> {
-        let header = packet.first_chunk::<HEADER_LENGTH>().ok_or(Refusal::Silent(Silence::Runt))?;
-        let [id_high, id_low, flags, flags_low, q0, q1, a0, a1, n0, n1, r0, r1] = *header;
-        if flags & 0x80 != 0 {
-            return Err(Refusal::Silent(Silence::Response));
-        }
-        let mut query = Self {
-            id: u16::from_be_bytes([id_high, id_low]),
-            opcode: Opcode(flags >> 3 & 0xf),
-            recursion_desired: flags & 1 != 0,
-            checking_disabled: flags_low & 0x10 != 0,
+    /// A query of which nothing is known, to be [read](Self::read) into.
+    pub const fn empty() -> Self {
+        Self {
+            id: 0,
+            opcode: Opcode::QUERY,
+            recursion_desired: false,
+            checking_disabled: false,
             question_end: HEADER_LENGTH,
             record_type: RecordType(0),
             class: Class(0),
             edns: None,
             tsig: None,
-        };
-        if !matches!(query.opcode, Opcode::QUERY | Opcode::NOTIFY | Opcode::UPDATE) {
-            return Err(Refusal::Reply(Rcode::NOTIMP, query));
+        }
+    }
+
+    /// Reads `packet`; the name asked for goes to `key`.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn parse(packet: &[u8], key: &mut NameKey, seed: u64) -> Result<Self, Refusal> {
+        let mut query = Self::empty();
+        query.read(packet, key, seed).map(|()| query)
+    }
+
+    /// Reads `packet` in the place of what was read before; the name asked for goes to `key`. Nothing is moved, for this
+    /// is done for every packet.
+    ///
+    /// # Errors
+    /// [`Refusal`]: silence for what must not be answered, FORMERR for what is malformed, NOTIMP for other opcodes. What
+    /// could be read is here then, so that the reply can be like the query.
+    #[inline]
+    pub fn read(&mut self, packet: &[u8], key: &mut NameKey, seed: u64) -> Result<(), Refusal> {
+        let header = packet.first_chunk::<HEADER_LENGTH>().ok_or(Refusal::Silent(Silence::Runt))?;
+        let [id_high, id_low, flags, flags_low, q0, q1, a0, a1, n0, n1, r0, r1] = *header;
+        if flags & 0x80 != 0 {
+            return Err(Refusal::Silent(Silence::Response));
+        }
+        self.id = u16::from_be_bytes([id_high, id_low]);
+        self.opcode = Opcode(flags >> 3 & 0xf);
+        self.recursion_desired = flags & 1 != 0;
+        self.checking_disabled = flags_low & 0x10 != 0;
+        self.question_end = HEADER_LENGTH;
+        (self.record_type, self.class) = (RecordType(0), Class(0));
+        (self.edns, self.tsig) = (None, None);
+        if !matches!(self.opcode, Opcode::QUERY | Opcode::NOTIFY | Opcode::UPDATE) {
+            return Err(Refusal::Reply(Rcode::NOTIMP));
         }
         let questions = u16::from_be_bytes([q0, q1]);
-        let has_question = questions == 1 && query.read_question(packet, key, seed).is_some();
+        let has_question = questions == 1 && self.read_question(packet, key, seed).is_some();
         if !has_question && questions != 0 {
-            return Err(Refusal::Reply(Rcode::FORMERR, query));
+            return Err(Refusal::Reply(Rcode::FORMERR));
         }
         let before = u32::from(u16::from_be_bytes([a0, a1])) + u32::from(u16::from_be_bytes([n0, n1]));
         let additional = u32::from(u16::from_be_bytes([r0, r1]));
-        if before + additional > 0 && query.read_records(packet, before, additional).is_none() {
-            return Err(Refusal::Reply(Rcode::FORMERR, query));
+        if before + additional > 0 && self.read_records(packet, before, additional).is_none() {
+            return Err(Refusal::Reply(Rcode::FORMERR));
         }
-        if !has_question && !query.asks_for_cookie() {
-            return Err(Refusal::Reply(Rcode::FORMERR, query));
+        if !has_question && !self.asks_for_cookie() {
+            return Err(Refusal::Reply(Rcode::FORMERR));
         }
-        Ok(query)
+        Ok(())
     }
 
     /// Whether it has a question; one that asks for a cookie alone has none.
@@ -99,7 +122,7 @@ impl Query {
 
     /// Whether it may do without a question: RFC 7873 §5.4 lets a client ask for a cookie alone.
     fn asks_for_cookie(&self) -> bool {
-        self.opcode == Opcode::QUERY && self.edns.is_some_and(|edns| edns.cookie.is_some())
+        self.opcode == Opcode::QUERY && self.edns.as_ref().is_some_and(|edns| edns.cookie.is_some())
     }
 
     fn read_question(&mut self, packet: &[u8], key: &mut NameKey, seed: u64) -> Option<()> {
@@ -133,11 +156,9 @@ impl Query {
                     if index < before || self.edns.is_some() || !is_root {
                         return None;
                     }
-                    let class = u16::from_be_bytes([c0, c1]);
-                    let (edns, is_whole) = Edns::read(class, u32::from_be_bytes([ttl0, ttl1, ttl2, ttl3]), rdata);
-                    self.edns = Some(edns);
-                    if !is_whole {
-                        return None;
+                    let edns = self.edns.insert(Edns::fixed(u16::from_be_bytes([c0, c1]), [ttl0, ttl1, ttl2, ttl3]));
+                    if !rdata.is_empty() {
+                        edns.read_options(rdata)?;
                     }
                 }
                 RecordType::TSIG => {
@@ -192,7 +213,7 @@ mod tests {
     fn rcode(packet: &[u8]) -> Rcode {
         match parse(packet) {
             Ok(_) => Rcode::NOERROR,
-            Err(Refusal::Reply(rcode, _)) => rcode,
+            Err(Refusal::Reply(rcode)) => rcode,
             Err(Refusal::Silent(silence)) => panic!("{silence:?}"),
         }
     }
@@ -279,9 +300,9 @@ mod tests {
     #[test]
     fn rfc6891_7_a_malformed_option_leaves_an_opt_to_answer_with() {
         let opt: &[u8] = &[0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 5, 0, 10, 0, 1, 7];
-        let Err(Refusal::Reply(Rcode::FORMERR, query)) = parse(&packet([0, 0], [1, 0, 0, 1], opt)) else {
-            panic!("it is not FORMERR")
-        };
+        let mut query = Query::empty();
+        let read = query.read(&packet([0, 0], [1, 0, 0, 1], opt), &mut NameKey::root(1), 1);
+        assert_eq!(read, Err(Refusal::Reply(Rcode::FORMERR)));
         assert!(query.edns.is_some_and(|edns| edns.dnssec_ok && edns.cookie.is_none()));
     }
 

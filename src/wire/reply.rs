@@ -1,5 +1,6 @@
 //! Writing a reply: header, question, records with compressed names, OPT; all or nothing within a limit of octets.
 
+use super::compress::Suffixes;
 use super::key::NameKey;
 use super::query::{HEADER_LENGTH, Query};
 use super::reply_options::ReplyOptions;
@@ -7,40 +8,9 @@ use super::types::{Class, Rcode, RecordType};
 
 /// The UDP payload we offer and never exceed (DNS flag day 2020; RFC 9715 §3.2 allows no more than 1400).
 pub const UDP_PAYLOAD: u16 = 1232;
-/// The farthest a compression pointer reaches (RFC 1035 §4.1.4: 14 bits).
-const POINTER_REACH: usize = 0x3fff;
-/// How many suffixes are remembered for compression; names beyond are written in full where they fit nothing known.
-const SUFFIXES_MAX: usize = 96;
-
 /// The record or name does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
-
-/// Where names stand in the message, kept between replies to save its making.
-pub struct Suffixes {
-    known: [(u64, u16); SUFFIXES_MAX],
-    count: usize,
-}
-
-impl Suffixes {
-    /// Remembers none.
-    pub const fn new() -> Self {
-        Self { known: [(0, 0); SUFFIXES_MAX], count: 0 }
-    }
-
-    fn remember(&mut self, hash: u64, offset: usize) {
-        if let (Some(slot), Ok(offset)) = (self.known.get_mut(self.count), u16::try_from(offset)) {
-            *slot = (hash, offset);
-            self.count += 1;
-        }
-    }
-}
-
-impl Default for Suffixes {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// Who owns a record.
 #[derive(Clone, Copy)]
@@ -99,8 +69,8 @@ pub struct Ending<'a> {
     pub authoritative: bool,
     /// The TC bit.
     pub truncated: bool,
-    /// The options of OPT.
-    pub options: &'a ReplyOptions<'a>,
+    /// The options of OPT; none when there are none.
+    pub options: Option<&'a ReplyOptions<'a>>,
 }
 
 impl<'a> Reply<'a> {
@@ -116,7 +86,7 @@ impl<'a> Reply<'a> {
         suffixes: &'a mut Suffixes,
         option_octets: usize,
     ) -> Self {
-        suffixes.count = 0;
+        suffixes.truncate(0);
         let end = query.question_end;
         if let (Some(to), Some(from)) = (out.get_mut(HEADER_LENGTH..end), packet.get(HEADER_LENGTH..end)) {
             to.copy_from_slice(from);
@@ -139,22 +109,20 @@ impl<'a> Reply<'a> {
 
     /// The state to go back to.
     pub const fn mark(&self) -> Mark {
-        Mark { at: self.at, counts: self.counts, suffixes: self.suffixes.count }
+        Mark { at: self.at, counts: self.counts, suffixes: self.suffixes.len() }
     }
 
     /// Goes back to an earlier state: a whole RRset or none.
     pub fn rewind(&mut self, mark: Mark) {
         self.at = mark.at;
         self.counts = mark.counts;
-        self.suffixes.count = mark.suffixes;
+        self.suffixes.truncate(mark.suffixes);
     }
 
-    /// Writes a record. `scratch` is overwritten where names in RDATA are compressed (RFC 3597 §4).
-    /// Returns where its RDATA starts.
+    /// Writes a record; names in its RDATA are compressed where they may be (RFC 3597 §4). Returns where its RDATA starts.
     ///
     /// # Errors
     /// [`Full`]: the caller rewinds.
-    #[expect(clippy::too_many_arguments, reason = "a record has that many fields")]
     #[inline]
     pub fn record(
         &mut self,
@@ -163,26 +131,22 @@ impl<'a> Reply<'a> {
         record_type: RecordType,
         ttl: u32,
         rdata: &[u8],
-        scratch: &mut NameKey,
-        seed: u64,
     ) -> Result<u16, Full> {
         match owner {
             Owner::At(offset) => self.put(&(0xc000 | offset).to_be_bytes())?,
-            Owner::Suffix(key, label) => self.name(key, label, key.suffix(label))?,
+            Owner::Suffix(key, label) => self.name(key.suffix(label)).map(|_| ())?,
         }
         let [t0, t1] = record_type.0.to_be_bytes();
         let [c0, c1] = self.class.0.to_be_bytes();
         let [a, b, c, d] = ttl.to_be_bytes();
-        let start = self.at + 10;
+        let [l0, l1] = u16::try_from(rdata.len()).map_err(|_| Full)?.to_be_bytes();
+        let fields = [t0, t1, c0, c1, a, b, c, d, l0, l1];
+        let start = self.at + fields.len();
         match names_to_compress(record_type) {
-            None => {
-                let [l0, l1] = u16::try_from(rdata.len()).map_err(|_| Full)?.to_be_bytes();
-                self.put(&[t0, t1, c0, c1, a, b, c, d, l0, l1])?;
-                self.put(rdata)?;
-            }
+            None => self.put_record(&fields, rdata)?,
             Some((fixed, names)) => {
-                self.put(&[t0, t1, c0, c1, a, b, c, d, 0, 0])?;
-                self.compressed(rdata, fixed, names, scratch, seed)?;
+                self.put(&fields)?;
+                self.compressed(rdata, fixed, names)?;
                 let length = u16::try_from(self.at - start).map_err(|_| Full)?;
                 if let Some(slot) = self.out.get_mut(start - 2..start) {
                     slot.copy_from_slice(&length.to_be_bytes());
@@ -196,85 +160,47 @@ impl<'a> Reply<'a> {
     }
 
     /// RDATA of `fixed` octets, then `names` names, then the rest.
-    fn compressed(
-        &mut self,
-        rdata: &[u8],
-        fixed: usize,
-        names: usize,
-        scratch: &mut NameKey,
-        seed: u64,
-    ) -> Result<(), Full> {
+    fn compressed(&mut self, rdata: &[u8], fixed: usize, names: usize) -> Result<(), Full> {
         let (head, mut rest) = rdata.split_at_checked(fixed).ok_or(Full)?;
         self.put(head)?;
         for _ in 0..names {
-            if !scratch.fill(rest, seed) {
-                return Err(Full);
-            }
-            let (name, tail) = rest.split_at_checked(scratch.as_wire().len()).ok_or(Full)?;
-            self.name(scratch, 0, name)?;
-            rest = tail;
+            let length = self.name(rest)?;
+            rest = rest.get(length..).ok_or(Full)?;
         }
         self.put(rest)
     }
 
-    /// Writes a name: the suffix of `key` at `from`, with the octets of `text`, up to the longest suffix that the
-    /// message already has.
-    fn name(&mut self, key: &NameKey, from: usize, text: &[u8]) -> Result<(), Full> {
-        let labels = key.label_count();
-        let base = key.offset(from);
-        let known = (from..labels).find_map(|label| Some((label, self.find(key, label)?)));
-        let (end, pointer) = known.map_or((labels, None), |(label, offset)| (label, Some(offset)));
-        let own = text.get(..key.offset(end) - base).ok_or(Full)?;
+    /// Writes the name at the start of `wire`, up to the longest suffix that the message already has; tells how long it
+    /// is uncompressed.
+    fn name(&mut self, wire: &[u8]) -> Result<usize, Full> {
+        let written = self.out.get(..self.at).ok_or(Full)?;
+        let name = self.suffixes.compress(wire, self.question, written).ok_or(Full)?;
         let start = self.at;
-        self.put(own)?;
-        match pointer {
+        self.put(name.name.get(..name.own).ok_or(Full)?)?;
+        match name.pointer {
             Some(offset) => self.put(&(0xc000 | offset).to_be_bytes())?,
             None => self.put(&[0])?,
         }
-        for label in from..end {
-            let offset = start + key.offset(label) - base;
-            if offset <= POINTER_REACH {
-                self.suffixes.remember(key.hash(label), offset);
-            }
+        self.suffixes.remember(&name, start);
+        Ok(name.name.len())
+    }
+
+    /// Writes a record's fields and RDATA. Those of addresses, which most records are, are copied without a call.
+    #[inline]
+    fn put_record(&mut self, fields: &[u8; 10], rdata: &[u8]) -> Result<(), Full> {
+        let end = self.at + fields.len() + rdata.len();
+        if end > self.limit {
+            return Err(Full);
         }
+        let place = self.out.get_mut(self.at..end).ok_or(Full)?;
+        let (head, tail) = place.split_first_chunk_mut::<10>().ok_or(Full)?;
+        *head = *fields;
+        match (<&mut [u8; 4]>::try_from(&mut *tail), <&[u8; 4]>::try_from(rdata)) {
+            (Ok(to), Ok(from)) => *to = *from,
+            _ => tail.copy_from_slice(rdata),
+        }
+        self.at = end;
         Ok(())
-    }
-
-    /// Where the suffix of `key` that starts at `label` stands already: in the question, else among what was written.
-    fn find(&self, key: &NameKey, label: usize) -> Option<u16> {
-        let (hash, suffix) = (key.hash(label), key.suffix(label));
-        // Of the question's suffixes only the one with as many labels can be the same.
-        let asked = (self.question.label_count() + label).checked_sub(key.label_count());
-        if let Some(asked) = asked.filter(|asked| self.question.hash(*asked) == hash)
-            && self.question.suffix(asked) == suffix
-        {
-            return u16::try_from(HEADER_LENGTH + self.question.offset(asked)).ok();
-        }
-        let known = self.suffixes.known.get(..self.suffixes.count)?;
-        known.iter().find(|(other, at)| *other == hash && self.stands_at(usize::from(*at), suffix)).map(|(_, at)| *at)
-    }
-
-    /// Whether the name in the message at `at` is `name` (lower case), which hashes only make likely.
-    fn stands_at(&self, mut at: usize, mut name: &[u8]) -> bool {
-        // A name has at most 128 labels, and every pointer we write points backwards.
-        for _ in 0..256 {
-            let Some(&length) = self.out.get(at) else { return false };
-            if length >= 0xc0 {
-                let Some(&low) = self.out.get(at + 1) else { return false };
-                at = usize::from(u16::from_be_bytes([length & 0x3f, low]));
-                continue;
-            }
-            let size = 1 + usize::from(length);
-            let Some((label, rest)) = name.split_at_checked(size) else { return false };
-            if !self.out.get(at..at + size).is_some_and(|written| written.eq_ignore_ascii_case(label)) {
-                return false;
-            }
-            if length == 0 {
-                return true;
-            }
-            (at, name) = (at + size, rest);
-        }
-        false
     }
 
     #[inline]
@@ -289,44 +215,47 @@ impl<'a> Reply<'a> {
     }
 
     /// Writes OPT, if the query had one, and the header; returns the octets of the message.
+    #[inline]
     pub fn finish(mut self, query: &Query, ending: &Ending<'_>) -> usize {
-        self.limit = self.end;
         let mut additional = self.count(Section::Additional);
-        if let Some(edns) = &query.edns
-            && self.opt(edns.dnssec_ok, ending).is_ok()
-        {
-            additional += 1;
+        if let Some(edns) = &query.edns {
+            self.limit = self.end;
+            if self.opt(edns.dnssec_ok, ending).is_ok() {
+                additional += 1;
+            }
         }
         let [id0, id1] = query.id.to_be_bytes();
-        let bit = |set: bool, bit: u8| if set { bit } else { 0 };
+        let bit = |set: bool, place: u8| u8::from(set) << place;
         let flags = 0x80
             | query.opcode.0 << 3
-            | bit(ending.authoritative, 4)
-            | bit(ending.truncated, 2)
-            | bit(query.recursion_desired, 1);
+            | bit(ending.authoritative, 2)
+            | bit(ending.truncated, 1)
+            | bit(query.recursion_desired, 0);
         let [_, rcode] = ending.rcode.0.to_be_bytes();
-        let flags_low = bit(query.checking_disabled, 0x10) | rcode & 0xf;
+        let flags_low = bit(query.checking_disabled, 4) | rcode & 0xf;
         let questions = u8::from(query.question_end > HEADER_LENGTH);
-        let [a0, a1] = self.count(Section::Answer).to_be_bytes();
-        let [n0, n1] = self.count(Section::Authority).to_be_bytes();
-        let [r0, r1] = additional.to_be_bytes();
-        if let Some(header) = self.out.get_mut(..HEADER_LENGTH) {
-            header.copy_from_slice(&[id0, id1, flags, flags_low, 0, questions, a0, a1, n0, n1, r0, r1]);
+        let [[a0, a1], [n0, n1], [r0, r1]] =
+            [self.count(Section::Answer), self.count(Section::Authority), additional].map(u16::to_be_bytes);
+        if let Some(header) = self.out.first_chunk_mut::<HEADER_LENGTH>() {
+            *header = [id0, id1, flags, flags_low, 0, questions, a0, a1, n0, n1, r0, r1];
         }
         self.at
     }
 
+    #[inline]
     fn opt(&mut self, dnssec_ok: bool, ending: &Ending<'_>) -> Result<(), Full> {
         let [size, size_low] = UDP_PAYLOAD.to_be_bytes();
-        let extended = u8::try_from(ending.rcode.0 >> 4 & 0xff).unwrap_or(0);
+        let [_, extended] = (ending.rcode.0 >> 4).to_be_bytes();
         // RFC 6891 §6.1.4: of the flags only DO is known, and only that is sent back.
-        let flags = if dnssec_ok { 0x80 } else { 0 };
+        let flags = u8::from(dnssec_ok) << 7;
         self.put(&[0, 0, 41, size, size_low, extended, 0, flags, 0, 0, 0])?;
-        if ending.options.is_empty() {
-            return Ok(());
-        }
+        ending.options.map_or(Ok(()), |options| self.options(options))
+    }
+
+    /// Writes options behind an OPT record without any, and its length anew.
+    fn options(&mut self, options: &ReplyOptions<'_>) -> Result<(), Full> {
         let start = self.at;
-        ending.options.write(&mut |option, data| {
+        options.write(&mut |option, data| {
             let length = u16::try_from(data.iter().map(|part| part.len()).sum::<usize>()).map_err(|_| Full)?;
             let before = self.at;
             let [code, code_low] = option.to_be_bytes();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::tree::Zone;
-use crate::wire::NameKey;
+use crate::wire::{Levels, NameKey};
 
 /// Zones in one segment, on average, beyond which the table is made anew with more segments.
 const SEGMENT_ZONES_MAX: usize = 128;
@@ -16,8 +16,8 @@ const SEGMENT_ZONES: usize = 16;
 pub struct ZoneMap {
     /// A power of two of them; the lowest bits of a name's hash choose one.
     segments: Arc<[Segment]>,
-    /// Bit n is set when a zone's name has n labels, so that other suffixes need no probe. Bits are never taken away.
-    levels: u128,
+    /// Which numbers of labels the zones' names have, so that other suffixes need no probe. None is ever taken away.
+    levels: Levels,
     count: usize,
     seed: u64,
 }
@@ -43,11 +43,11 @@ impl ZoneMap {
     /// The map of these zones; of two with one name the later counts. Their names are hashed with `seed`.
     pub fn build(zones: impl IntoIterator<Item = Arc<Zone>>, seed: u64) -> Self {
         let mut key = NameKey::root(seed);
-        let mut levels = 0;
+        let mut levels = Levels::default();
         let entry = |zone: Arc<Zone>| {
             let filled = key.fill(zone.apex().as_wire(), seed);
             debug_assert!(filled, "a Name is valid wire form by construction");
-            levels |= 1 << key.label_count();
+            levels.insert(key.label_count());
             Entry { hash: key.hash(0), zone }
         };
         let entries: Vec<Entry> = zones.into_iter().map(entry).collect();
@@ -66,7 +66,7 @@ impl ZoneMap {
     /// Puts a zone in the place of the one of its name, or beside the others.
     pub fn put(&mut self, zone: Arc<Zone>) {
         let key = NameKey::new(zone.apex(), self.seed);
-        self.levels |= 1 << key.label_count();
+        self.levels.insert(key.label_count());
         self.change(&key, Some(zone));
         if self.count > self.segments.len() * SEGMENT_ZONES_MAX {
             *self = Self::build(self.values().cloned().collect::<Vec<_>>(), self.seed);
@@ -106,7 +106,7 @@ impl ZoneMap {
     /// The zone of the suffix of `key` that starts at `label`.
     #[inline]
     pub fn get(&self, key: &NameKey, label: usize) -> Option<&Arc<Zone>> {
-        if self.levels >> (key.label_count() - label.min(key.label_count())) & 1 == 0 {
+        if !self.levels.has(key.label_count().saturating_sub(label)) {
             return None;
         }
         self.find(key.hash(label), key.suffix(label))
@@ -133,15 +133,14 @@ impl ZoneMap {
     pub fn longest(&self, key: &NameKey, label: usize) -> Option<(usize, &Arc<Zone>)> {
         let labels = key.label_count();
         // Only the lengths that are held: usually one, and a loop over a question's labels would ask about each.
-        let mut held = self.levels & u128::MAX.checked_shr(127 - u32::try_from(labels.checked_sub(label)?).ok()?)?;
-        while let Some(longest) = held.checked_ilog2() {
-            let label = labels - usize::try_from(longest).ok()?;
+        let mut length = self.levels.greatest(labels.checked_sub(label)?)?;
+        loop {
+            let label = labels - length;
             if let Some(zone) = self.find(key.hash(label), key.suffix(label)) {
                 return Some((label, zone));
             }
-            held ^= 1 << longest;
+            length = self.levels.greatest(length.checked_sub(1)?)?;
         }
-        None
     }
 
     /// Every zone, in no order.
