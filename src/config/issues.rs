@@ -79,6 +79,11 @@ impl Issues {
         self.warnings.borrow_mut().push(issue);
     }
 
+    /// Adds what else was found while there was no error.
+    pub(crate) fn adopt_warnings(&self, other: Self) {
+        self.warnings.borrow_mut().append(&mut other.warnings.into_inner());
+    }
+
     /// Whether further errors are left off, so that nothing need be looked up for them.
     pub(crate) fn is_full(&self) -> bool {
         self.error_count() >= ERRORS_MAX

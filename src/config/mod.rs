@@ -44,6 +44,7 @@ mod values;
 mod views;
 mod wide_ips;
 mod yaml;
+mod yaml_plain;
 mod zone_files;
 mod zone_master;
 mod zone_write;

@@ -36,6 +36,17 @@ pub(crate) fn stream<'a>(
     composer.read(text)
 }
 
+/// Reads a part of a document whose root is a map: whole entries of it, which start in line `line` of the file. `None` when
+/// anything in them is wrong, or counts for the whole document.
+pub(crate) fn part(file: FileId, text: &str, line: u32) -> Option<Node> {
+    let issues = Issues::default();
+    let mut composer = Composer::new(file, &issues);
+    composer.lines_before = line.saturating_sub(1);
+    let root = composer.read(text)?;
+    let is_settled = !composer.looks_beyond && issues.error_count() == 0;
+    (is_settled && matches!(root.value, Value::Map(_)) && root.position.column == 1).then_some(root)
+}
+
 /// Visits the entries of the root instead of keeping them.
 struct RootEntries<'a> {
     visit: &'a mut dyn FnMut(&Entry),
@@ -88,7 +99,7 @@ fn maps<'n>(merged: &'n Rc<Node>, issues: &Issues) -> &'n [Rc<Node>] {
 }
 
 impl Composer<'_> {
-    fn read(mut self, text: &str) -> Option<Node> {
+    fn read(&mut self, text: &str) -> Option<Node> {
         let options = granit_parser::options! {
             emit_comments: false,
             flow_nesting_limit: limits::YAML_DEPTH_MAX,
@@ -99,7 +110,8 @@ impl Composer<'_> {
                 Ok((event, span)) => self.take(event, &span)?,
                 Err(error) => {
                     let (file, at) = (self.file, error.marker());
-                    let position = Position { file, line: number(at.line()), column: number(at.col() + 1), width: 1 };
+                    let position =
+                        Position { file, line: self.line(at.line()), column: number(at.col() + 1), width: 1 };
                     self.issues.error_in_text(position, format!("not YAML: {}", error.info()));
                     return None;
                 }
@@ -109,13 +121,15 @@ impl Composer<'_> {
             root.finish(self.issues);
         }
         let start = Position { file: self.file, line: 1, column: 1, width: 1 };
-        Some(self.root.unwrap_or_else(|| Node::new(start, Value::Null)))
+        Some(self.root.take().unwrap_or_else(|| Node::new(start, Value::Null)))
     }
 }
 
 /// Builds the tree from events, without recursion.
 struct Composer<'a> {
     file: FileId,
+    /// Lines of the file before the text.
+    lines_before: u32,
     issues: &'a Issues,
     /// The collections that are open, outermost first.
     open: Vec<Open>,
@@ -125,6 +139,8 @@ struct Composer<'a> {
     /// Nodes that aliases have added to what a walk sees.
     aliased: u64,
     documents: u32,
+    /// Whether something in the text depends on what stands before or behind it in the file.
+    looks_beyond: bool,
     root: Option<Node>,
     /// Who is handed the entries of the root, where they are not kept.
     root_entries: Option<RootEntries<'a>>,
@@ -145,12 +161,14 @@ impl<'a> Composer<'a> {
     fn new(file: FileId, issues: &'a Issues) -> Self {
         Self {
             file,
+            lines_before: 0,
             issues,
             open: Vec::new(),
             anchors: HashMap::new(),
             keys: HashSet::new(),
             aliased: 0,
             documents: 0,
+            looks_beyond: false,
             root: None,
             root_entries: None,
         }
@@ -169,10 +187,10 @@ impl<'a> Composer<'a> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let as_text = self.check_tag(tag.as_deref(), position);
-                let value = match (&*text, style, as_text) {
-                    ("" | "~" | "null" | "Null" | "NULL", ScalarStyle::Plain, false) => Value::Null,
-                    _ => Value::Text(text.into()),
-                };
+                // A block without text stands where the next thing stands.
+                self.looks_beyond |= text.is_empty() && matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                let is_plain = style == ScalarStyle::Plain && !as_text;
+                let value = if is_plain { plain_scalar(&text) } else { Value::Text(text.into()) };
                 return self.add(Node::new(position, value), anchor);
             }
             Event::SequenceStart(_, anchor, tag) => {
@@ -271,6 +289,7 @@ impl<'a> Composer<'a> {
     }
 
     fn alias(&mut self, anchor: usize, position: Position) -> Option<()> {
+        self.looks_beyond = true;
         let Some(node) = self.anchors.get(&anchor).map(Rc::clone) else {
             self.issues.error_in_text(position, "an alias inside the value it stands for");
             return None;
@@ -290,7 +309,7 @@ impl<'a> Composer<'a> {
     }
 
     /// Refuses keys written twice and follows merge keys (`<<: *defaults`, what is written wins over what is merged).
-    fn settle(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
+    fn settle(&mut self, mut entries: Vec<Entry>) -> Vec<Entry> {
         let mut order: Vec<usize> = (0..entries.len()).collect();
         let key = |index: &usize| entries.get(*index).map(|entry| &entry.key);
         order.sort_by(|a, b| key(a).cmp(&key(b)).then(a.cmp(b)));
@@ -309,7 +328,10 @@ impl<'a> Composer<'a> {
             entries.remove(index);
         }
         match entries.iter().position(|entry| &*entry.key == "<<") {
-            Some(index) => self.merge(entries, index),
+            Some(index) => {
+                self.looks_beyond = true;
+                self.merge(entries, index)
+            }
             None => entries,
         }
     }
@@ -335,15 +357,28 @@ impl<'a> Composer<'a> {
         tag.core_suffix() == Some("str")
     }
 
+    /// The line of the file that is `line` in the text.
+    fn line(&self, line: usize) -> u32 {
+        self.lines_before.saturating_add(number(line))
+    }
+
     fn position(&self, span: &Span) -> Position {
         let width =
             if span.start.line() == span.end.line() { span.end.col().saturating_sub(span.start.col()) } else { 1 };
         Position {
             file: self.file,
-            line: number(span.start.line().max(1)),
+            line: self.line(span.start.line().max(1)),
             column: number(span.start.col() + 1),
             width: number(width.max(1)),
         }
+    }
+}
+
+/// The value of a scalar that stands without quotation marks.
+pub(crate) fn plain_scalar(text: &str) -> Value {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
+        _ => Value::Text(text.into()),
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::wire::{Name, RecordType};
-use crate::zone::{Added, ZoneBuilder, octodns};
+use crate::zone::{AddError, Added, Bulk, ZoneBuilder, octodns};
 
 use super::decode::decode;
 use super::file::{Soa, ZoneSettings};
@@ -14,7 +14,7 @@ use super::issues::{Issues, nearest};
 use super::limits;
 use super::node::{Entry, FileId, Node, Place, Position, Value};
 use super::values::{FromText, Seconds};
-use super::yaml;
+use super::{yaml, yaml_plain};
 
 /// The key of the zone's own settings.
 pub(crate) const SETTINGS: &str = "$zone";
@@ -31,17 +31,46 @@ pub(crate) struct Read {
     pub(crate) default_ttl: u32,
 }
 
-/// Adds the records of the text to `builder`, each as soon as it is read. `None` when it is no YAML.
-pub(crate) fn read(file: FileId, text: &str, apex: &Name, builder: &mut ZoneBuilder, issues: &Issues) -> Option<Read> {
+/// Makes a zone of the records of the text, to which an SOA may yet be added. `None` when it is no YAML.
+///
+/// Nearly every file is plain, right and without repetitions: such a one is read and built at once. If it proves to be
+/// another, nothing of that counts; the text is read anew by the YAML crate and each record is added by itself, so that
+/// whatever is to be said is said where it stands.
+pub(crate) fn read(file: FileId, text: &str, apex: &Name, seed: u64, issues: &Issues) -> Option<(Read, ZoneBuilder)> {
+    read_sound(file, text, apex, seed, issues).or_else(|| read_any(file, text, apex, seed, issues))
+}
+
+/// Reads any text and tells everything that is to be said.
+fn read_any(file: FileId, text: &str, apex: &Name, seed: u64, issues: &Issues) -> Option<(Read, ZoneBuilder)> {
+    let mut builder = ZoneBuilder::new(apex, seed);
+    let mut add = |record: Record<'_>| builder.add(record.owner, record.record_type, record.ttl, record.rdata);
+    let records = Records { apex, default_ttl: limits::ZONE_TTL.default, add: &mut add, issues };
+    let read = read_entries(file, text, records, &mut |visit| yaml::stream(file, text, issues, visit))?;
+    Some((read, builder))
+}
+
+/// Reads a plain text of which nothing is to be said but warnings of single records.
+fn read_sound(file: FileId, text: &str, apex: &Name, seed: u64, issues: &Issues) -> Option<(Read, ZoneBuilder)> {
+    let found = Issues::default();
+    let mut bulk = Bulk::new(apex, seed, text.len());
+    let mut add =
+        |record: Record<'_>| bulk.add(record.owner, record.record_type, record.ttl, record.rdata).map(|()| Added::New);
+    let records = Records { apex, default_ttl: limits::ZONE_TTL.default, add: &mut add, issues: &found };
+    let read = read_entries(file, text, records, &mut |visit| yaml_plain::stream(file, text, visit))?;
+    let zone = bulk.finish_sound().filter(|_| found.error_count() == 0)?;
+    issues.adopt_warnings(found);
+    Some((read, ZoneBuilder::from(&zone)))
+}
+
+/// What hands the entries of a file's root to a visitor and gives the root.
+type Entries<'e> = dyn FnMut(&mut dyn FnMut(&Entry)) -> Option<Node> + 'e;
+
+fn read_entries(file: FileId, text: &str, records: Records<'_>, entries: &mut Entries<'_>) -> Option<Read> {
+    let issues = records.issues;
     let nothing = Node::new(Position { file, line: 1, column: 1, width: 1 }, Value::Map(Vec::new()));
-    let mut reader = Reader {
-        root: &nothing,
-        records: Records { apex, default_ttl: limits::ZONE_TTL.default, builder, issues },
-        settings: None,
-        soa: None,
-        waiting: text.contains(SETTINGS).then(Vec::new),
-    };
-    let root = yaml::stream(file, text, issues, &mut |entry| reader.entry(entry))?;
+    let waiting = text.contains(SETTINGS).then(Vec::new);
+    let mut reader = Reader { root: &nothing, records, settings: None, soa: None, waiting };
+    let root = entries(&mut |entry| reader.entry(entry))?;
     reader.release();
     if !matches!(root.value, Value::Map(_) | Value::Null) {
         issues.error(&Place::root(&root), format!("expected a map from names to records, found {}", root.value));
@@ -51,9 +80,9 @@ pub(crate) fn read(file: FileId, text: &str, apex: &Name, builder: &mut ZoneBuil
 }
 
 /// Takes the entries of a file as they come.
-struct Reader<'r> {
+struct Reader<'n, 'r> {
     /// Stands for the root, whose entries are not kept.
-    root: &'r Node,
+    root: &'n Node,
     records: Records<'r>,
     settings: Option<Entry>,
     soa: Option<Soa>,
@@ -61,7 +90,7 @@ struct Reader<'r> {
     waiting: Option<Vec<Entry>>,
 }
 
-impl Reader<'_> {
+impl Reader<'_, '_> {
     fn entry(&mut self, entry: &Entry) {
         if &*entry.key == SETTINGS {
             self.settings(entry);
@@ -93,13 +122,30 @@ impl Reader<'_> {
     }
 }
 
+/// The root of the text with no other entries than those of the owners that are wanted; none when it is no YAML.
+pub(crate) fn owners(file: FileId, text: &str, apex: &Name, wanted: &HashSet<&Name>) -> Option<Node> {
+    let mut found = Vec::new();
+    let is_wanted = |entry: &Entry| owner_name(&entry.key, apex).is_ok_and(|owner| wanted.contains(&owner));
+    let mut take = |entry: &Entry| found.extend(is_wanted(entry).then(|| entry.clone()));
+    let root = yaml_plain::stream(file, text, &mut take);
+    let root = match root {
+        Some(root) => root,
+        None => {
+            found.clear();
+            let mut take = |entry: &Entry| found.extend(is_wanted(entry).then(|| entry.clone()));
+            // What is wrong with the text itself is told already.
+            yaml::stream(file, text, &Issues::default(), &mut take)?
+        }
+    };
+    Some(Node::new(root.position, Value::Map(found)))
+}
+
 /// For errors found in the whole zone, which name an owner and perhaps a type: the place of the first record of them, or
 /// of the owner.
 pub(crate) fn locate<'a>(root: &Place<'a>, apex: &Name, wanted: &[(&Name, Option<RecordType>)]) -> Vec<Place<'a>> {
-    let owners: HashSet<&Name> = wanted.iter().map(|(owner, _)| *owner).collect();
     let entries = root.node().map_or(&[][..], Node::entries);
-    let named = entries.iter().filter_map(|entry| Some((owner_name(&entry.key, apex).ok()?, entry)));
-    let found: HashMap<Name, &Entry> = named.filter(|(owner, _)| owners.contains(owner)).collect();
+    let found: HashMap<Name, &Entry> =
+        entries.iter().filter_map(|entry| Some((owner_name(&entry.key, apex).ok()?, entry))).collect();
     let place = |(owner, record_type): &(&Name, Option<RecordType>)| {
         let place = found.get(owner).map(|entry| root.of_entry(entry));
         place.map_or_else(|| root.clone(), |place| of_type(place, *record_type))
@@ -122,10 +168,18 @@ fn owner_name(key: &str, apex: &Name) -> Result<Name, crate::wire::NameError> {
     if key.is_empty() { Ok(apex.clone()) } else { Name::parse(key, Some(apex)) }
 }
 
+/// A record to be added.
+struct Record<'r> {
+    owner: &'r Name,
+    record_type: RecordType,
+    ttl: u32,
+    rdata: &'r [u8],
+}
+
 struct Records<'r> {
     apex: &'r Name,
     default_ttl: u32,
-    builder: &'r mut ZoneBuilder,
+    add: &'r mut dyn FnMut(Record<'_>) -> Result<Added, AddError>,
     issues: &'r Issues,
 }
 
@@ -269,7 +323,7 @@ impl Records<'_> {
     }
 
     fn add(&mut self, owner: &Name, record_type: RecordType, ttl: u32, rdata: &[u8], place: &Place<'_>) {
-        match self.builder.add(owner, record_type, ttl, rdata) {
+        match (self.add)(Record { owner, record_type, ttl, rdata }) {
             Ok(Added::Duplicate) => self.issues.warn(place, "this value is written twice"),
             Ok(Added::TtlIgnored) => {
                 self.issues
@@ -298,4 +352,81 @@ fn flatten(node: &Node) -> Vec<(String, String)> {
 fn joined(node: &Node) -> String {
     let texts: Vec<&str> = node.items().iter().filter_map(|item| item.text()).collect();
     node.text().map_or_else(|| texts.join(","), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::super::issues::Sources;
+    use super::*;
+    use crate::zone::print;
+
+    /// The zone, its settings' place and the warnings, as `read` makes them; none where there are errors.
+    fn show(
+        text: &str,
+        read: impl FnOnce(FileId, &str, &Name, u64, &Issues) -> Option<(Read, ZoneBuilder)>,
+    ) -> Option<String> {
+        let (issues, sources) = (Issues::default(), Sources::default());
+        let file = sources.add(Path::new("z.yaml"), text.into());
+        let (read, builder) = read(file, text, &"example.".parse().unwrap(), 1, &issues)?;
+        let warnings = issues.finish(&sources).ok()?;
+        Some(format!("{}{:?}{:?}{warnings:?}", print::zone(&builder.finish()), read.root, read.default_ttl))
+    }
+
+    fn compare(text: &str) -> bool {
+        let sound = show(text, read_sound);
+        if sound.is_some() {
+            assert_eq!(sound, show(text, read_any), "{text}");
+        }
+        sound.is_some()
+    }
+
+    #[test]
+    fn a_sound_zone_is_built_at_once_and_no_other() {
+        let apex =
+            "'':\n- type: NS\n  values: [ns1, ns2.example.]\n- type: MX\n  value: {exchange: a, preference: 1}\n";
+        let check = |text: &str, expected: bool| assert_eq!(compare(&format!("{apex}{text}")), expected, "{text}");
+        check("a:\n  type: A\n  value: 192.0.2.1\n", true);
+        check("a:\n  type: A\n  geo: x\n  value: 192.0.2.1\n$zone:\n  default_ttl: 60\n", true);
+        check("a:\n  type: A\n  values:\n  - 192.0.2.1\n  - 192.0.2.1\n", false);
+        check("a:\n  type: A\n  ttl: 5\n  value: 192.0.2.1\nA:\n  type: A\n  value: 192.0.2.2\n", false);
+        check("a:\n  type: A\n  value: x\n", false);
+        check("a:\n  type: A\n  value: 192.0.2.1\na:\n  type: TXT\n  value: x\n", false);
+        let many: String = (0..=500).map(|n| format!("  - 10.0.{}.{}\n", n / 256, n % 256)).collect();
+        check(&format!("a:\n  type: A\n  values:\n{many}"), false);
+    }
+
+    #[test]
+    fn the_corpus_makes_the_same_zones_at_once_and_record_by_record() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/zone_yaml");
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if let Ok(text) = fs::read_to_string(path) {
+                compare(&text);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn records_make_the_same_zone_at_once_and_one_by_one(
+            records in proptest::collection::vec(("[a-c]{1,2}(\\.[a-c]){0,2}", 0..4_u32, 0..3_u32), 1..12),
+        ) {
+            let mut names = std::collections::BTreeMap::<String, Vec<String>>::new();
+            for (owner, kind, number) in records {
+                let record = match kind {
+                    0 => format!("- type: A\n  ttl: 60\n  value: 192.0.2.{number}\n"),
+                    1 => format!("- type: TXT\n  values:\n  - text {number}\n  - \"{number}\"\n"),
+                    2 => format!("- type: NS\n  value: ns{number}.sub\n"),
+                    _ => format!("- type: MX\n  value:\n    preference: {number}\n    exchange: a\n"),
+                };
+                names.entry(owner).or_default().push(record);
+            }
+            let text: String = names.iter().map(|(owner, records)| format!("{owner}:\n{}", records.concat())).collect();
+            compare(&text);
+        }
+    }
 }

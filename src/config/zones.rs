@@ -10,7 +10,6 @@ use crate::zone::check::{self, Severity};
 use crate::zone::{Zone, ZoneBuilder};
 
 use super::file::{self, Soa};
-use super::issues::Issues;
 use super::limits;
 use super::node::{FileId, Place};
 use super::resolve::{mailbox, value};
@@ -18,7 +17,7 @@ use super::sources::{Reader, is_yaml, show_io, utf8};
 use super::views::{View, WrittenView};
 use super::zone_files::{Format, SoaPlace};
 use super::zone_master::Master;
-use super::{yaml, zone_yaml};
+use super::zone_yaml;
 
 /// The zones of all views; a file that several of them name for one zone is read once.
 pub(crate) fn resolve(views: Vec<WrittenView<'_>>, reader: &Reader<'_>, seed: u64) -> Vec<View> {
@@ -133,8 +132,7 @@ impl Loader<'_> {
         };
         let file = self.reader.sources.add(self.path, Rc::clone(&text));
         let errors_before = issues.error_count();
-        let mut builder = ZoneBuilder::new(self.apex, self.seed);
-        let read = zone_yaml::read(file, &text, self.apex, &mut builder, issues)?;
+        let (read, mut builder) = zone_yaml::read(file, &text, self.apex, self.seed, issues)?;
         let root = Place::root(&read.root);
         let settings = root.field(zone_yaml::SETTINGS).field("soa");
         let has_serial = |soa: &Soa| soa.serial.is_some();
@@ -163,10 +161,10 @@ impl Loader<'_> {
         Some((zone, format))
     }
 
-    /// Reads the text again, whole, to tell where the names stand that problems are about.
+    /// Reads the text again to tell where the names stand that problems are about.
     fn report(&self, problems: Vec<check::Problem>, file: FileId, text: &str) {
-        // What is wrong with the text itself is told already.
-        let Some(tree) = yaml::parse(file, text, &Issues::default()) else { return };
+        let owners = problems.iter().map(|problem| &problem.name).collect();
+        let Some(tree) = zone_yaml::owners(file, text, self.apex, &owners) else { return };
         let wanted: Vec<_> = problems.iter().map(|problem| (&problem.name, problem.record_type)).collect();
         let places = zone_yaml::locate(&Place::root(&tree), self.apex, &wanted);
         let reasons: Vec<_> = problems.iter().map(|problem| (problem.severity, problem.reason.clone())).collect();

@@ -23,7 +23,7 @@ const DOUBTS_GATHERED: usize = 4096;
 const DOUBTS_KEPT: usize = 100;
 
 /// Gathers the records of a zone.
-pub(super) struct Bulk {
+pub struct Bulk {
     pub(super) apex: Name,
     pub(super) apex_labels: usize,
     pub(super) seed: u64,
@@ -72,7 +72,7 @@ pub(super) struct Built {
 impl Bulk {
     /// Gathers for the zone `apex`; `octets` is about how much text it is made of. `seed` as for
     /// [`ZoneBuilder::new`](super::ZoneBuilder::new).
-    pub(super) fn new(apex: &Name, seed: u64, octets: usize) -> Self {
+    pub fn new(apex: &Name, seed: u64, octets: usize) -> Self {
         let parts = (octets / PART_TEXT).next_power_of_two().min(PARTS_MAX);
         let mut bulk = Self {
             apex: apex.to_lowercase(),
@@ -96,19 +96,20 @@ impl Bulk {
     ///
     /// # Errors
     /// [`AddError`]: the owner is not in the zone, or the RDATA is too long.
-    pub(super) fn add(
-        &mut self,
-        owner: &Name,
-        record_type: RecordType,
-        ttl: u32,
-        rdata: &[u8],
-    ) -> Result<(), AddError> {
+    pub fn add(&mut self, owner: &Name, record_type: RecordType, ttl: u32, rdata: &[u8]) -> Result<(), AddError> {
         let length = u16::try_from(rdata.len()).map_err(|_| AddError::TooLarge)?;
         self.open(owner)?;
         let apex = self.key.label_count() - self.apex_labels;
         self.push(0, apex, Header { record: self.records, ttl, record_type, length }, rdata);
         self.records += 1;
         Ok(())
+    }
+
+    /// Makes the zone if nothing is to be said of any record: none is there already or has a TTL of its own, and no RRset
+    /// is full.
+    pub fn finish_sound(self) -> Option<Zone> {
+        let Built { zone, refused, doubted } = self.finish();
+        (refused.is_empty() && doubted.is_empty()).then_some(zone)
     }
 
     /// Makes `owner` the owner of the next record, and every name between it and the apex exist.
