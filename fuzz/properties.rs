@@ -26,7 +26,7 @@ pub(crate) fn name(text: &str) -> Name {
 }
 
 /// Owners, types, TTLs and data.
-type Contents = BTreeSet<(Vec<u8>, RecordType, u32, Vec<u8>)>;
+pub(crate) type Contents = BTreeSet<(Vec<u8>, RecordType, u32, Vec<u8>)>;
 
 /// The contents of a zone, in an order that does not depend on hashes.
 pub(crate) fn contents(zone: &Zone) -> Contents {
@@ -41,24 +41,28 @@ pub(crate) fn snapshot() -> &'static Snapshot {
     static SNAPSHOT: OnceLock<Snapshot> = OnceLock::new();
     SNAPSHOT.get_or_init(|| {
         let apex = name("fuzz.test.");
-        let settings = master::Settings { file: "fuzz", origin: &apex, default_ttl: None };
-        let zone = load(ZONE.as_bytes(), &settings, SEED, &mut no_include).expect("a good zone").zone;
-        let settings = Settings {
-            unmatched: Unmatched::NxDomain,
-            chaos: Chaos { version: Some("fuzz".to_owned()), id: Some("fuzz".to_owned()) },
-            synthetic_zone: SyntheticZone {
-                name_servers: vec![name("ns.fuzz.test.")],
-                contact: name("host.fuzz.test."),
-                ttl_seconds: 300,
-                negative_ttl_seconds: 30,
-            },
-            keys: Arc::new(Keys::new([crate::signed::key()])),
-            transfers: Arc::default(),
-            limits: Default::default(),
-            edns: Default::default(),
-        };
-        Snapshot::new(1, &[Arc::new(zone)], Tables::empty(SEED), Arc::new(settings), SEED)
+        let file = master::Settings { file: "fuzz", origin: &apex, default_ttl: None };
+        let zone = load(ZONE.as_bytes(), &file, SEED, &mut no_include).expect("a good zone").zone;
+        Snapshot::new(1, &[Arc::new(zone)], Tables::empty(SEED), Arc::new(settings()), SEED)
     })
+}
+
+/// How the snapshot answers.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        unmatched: Unmatched::NxDomain,
+        chaos: Chaos { version: Some("fuzz".to_owned()), id: Some("fuzz".to_owned()) },
+        synthetic_zone: SyntheticZone {
+            name_servers: vec![name("ns.fuzz.test.")],
+            contact: name("host.fuzz.test."),
+            ttl_seconds: 300,
+            negative_ttl_seconds: 30,
+        },
+        keys: Arc::new(Keys::new([crate::signed::key()])),
+        transfers: Arc::default(),
+        limits: Default::default(),
+        edns: Default::default(),
+    }
 }
 
 /// Any UPDATE message: it is refused, or makes a zone that keeps the rules of zones under a newer serial; the zone it is

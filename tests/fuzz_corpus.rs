@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
 #![allow(clippy::print_stdout, reason = "a long run tells how often each property held")]
 
+#[path = "../fuzz/journals.rs"]
+#[allow(unreachable_pub, reason = "shared with the fuzz targets, which are programs of their own")]
+mod journals;
 #[path = "../fuzz/properties.rs"]
 #[allow(unreachable_pub, reason = "shared with the fuzz targets, which are programs of their own")]
 mod properties;
@@ -13,6 +16,9 @@ mod signed;
 #[path = "../fuzz/texts.rs"]
 #[allow(unreachable_pub, reason = "shared with the fuzz targets, which are programs of their own")]
 mod texts;
+#[path = "../fuzz/transfers.rs"]
+#[allow(unreachable_pub, reason = "shared with the fuzz targets, which are programs of their own")]
+mod transfers;
 
 use std::fs;
 use std::path::Path;
@@ -20,11 +26,18 @@ use std::time::{Duration, Instant};
 
 /// How many variations of each input are tried in one round.
 const VARIATIONS: u64 = 300;
+/// The same where each takes files.
+const VARIATIONS_OF_FILES: u64 = 40;
 
 /// Tries every input of a corpus and its variations: the same ones each time, and others for as many seconds as
 /// `FAIRLEAD_FUZZ_SECONDS` says.
-#[expect(clippy::disallowed_methods, reason = "a test that may be told for how long to run")]
 fn replay(target: &str, property: fn(&[u8])) {
+    replay_varied(target, VARIATIONS, property);
+}
+
+/// The same with so many variations.
+#[expect(clippy::disallowed_methods, reason = "a test that may be told for how long to run")]
+fn replay_varied(target: &str, variations: u64, property: fn(&[u8])) {
     let seconds = std::env::var("FAIRLEAD_FUZZ_SECONDS").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
     let (started, least) = (Instant::now(), Duration::from_secs(seconds));
     let mut executions = 0_u64;
@@ -41,7 +54,7 @@ fn replay(target: &str, property: fn(&[u8])) {
     while executions == 0 || started.elapsed() < least {
         for input in &inputs {
             property(input);
-            for _ in 0..VARIATIONS {
+            for _ in 0..variations {
                 property(&vary(input, &inputs, &mut draw));
                 executions += 1;
             }
@@ -102,4 +115,26 @@ fn a_zone_in_yaml_that_loads_prints_as_itself() {
 #[test]
 fn an_update_is_refused_or_makes_a_zone_that_loads() {
     replay("update", properties::update);
+}
+
+#[test]
+fn a_primarys_stream_makes_a_whole_zone_or_leaves_the_one_in_use() {
+    replay("transfer_in", transfers::transfer_in);
+}
+
+#[test]
+fn the_corpus_of_transfers_makes_zones_and_none_as_each_is_named() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/transfer_in");
+    let makes = |name: &&str| transfers::makes_a_zone(&fs::read(folder.join(name)).unwrap());
+    let good = ["whole", "whole-messages", "signed", "signed-some", "newer-whole", "whole-for-changes", "pointers"];
+    let changes = ["changes", "changes-messages", "changes-signed", "odd-records"];
+    assert_eq!(good.iter().chain(&changes).find(|name| !makes(name)), None);
+    let bad = ["alone", "changed-under-way", "changes-missing", "cut", "many", "nothing-newer", "refused"];
+    let unsigned = ["signed-not-last", "unsigned-first"];
+    assert_eq!(bad.iter().chain(&unsigned).find(|name| makes(name)), None);
+}
+
+#[test]
+fn a_journal_is_taken_whole_or_refused() {
+    replay_varied("journal", VARIATIONS_OF_FILES, journals::journal);
 }

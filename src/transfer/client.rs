@@ -1,18 +1,18 @@
 //! Asking a primary over TCP: its serial, then what is newer, with every wait and size bounded.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::context::Context;
 use super::inbound::{Fault, Inbound, Progress};
 use super::message::{request, signed};
 use super::reply::Reply;
 use super::requests::serial_of;
-use crate::answer::{InboundLimits, Peer};
+use crate::answer::InboundLimits;
 use crate::metrics::{Limit, TransferKind};
 use crate::wire::tsig::{Signed, Signer, Verifier};
 use crate::wire::{Key, Name, Opcode, Rcode, RecordType};
@@ -47,30 +47,46 @@ impl FetchError {
     }
 }
 
-/// One zone and one of its primaries.
+/// One zone and how it is asked for.
 pub(super) struct Client<'c> {
-    pub(super) context: &'c Context,
+    /// The wall clock, in seconds since 1970.
+    pub(super) unix_seconds: &'c (dyn Fn() -> u64 + Send + Sync),
     pub(super) apex: &'c Name,
-    pub(super) server: &'c Peer,
     pub(super) key: Option<Arc<Key>>,
     pub(super) limits: InboundLimits,
     pub(super) seed: u64,
 }
 
 impl Client<'_> {
-    /// Fetches what is newer than `old`: its changes, or with `kind` AXFR or nothing to change, the whole.
-    pub(super) async fn fetch(&self, old: Option<&Arc<Zone>>, kind: TransferKind) -> Result<Fetched, FetchError> {
+    /// Fetches from the primary at that address what is newer than `old`: its changes, or with `kind` AXFR or nothing to
+    /// change, the whole.
+    pub(super) async fn fetch(
+        &self,
+        primary: SocketAddr,
+        old: Option<&Arc<Zone>>,
+        kind: TransferKind,
+    ) -> Result<Fetched, FetchError> {
         let unreached = |reason: String| FetchError::Unreached(reason);
-        let connected = timeout(self.limits.wait_max, TcpStream::connect(self.server.address)).await;
+        let connected = timeout(self.limits.wait_max, TcpStream::connect(primary)).await;
         let connected = connected.map_err(|_| unreached("connecting took too long".to_owned()))?;
         let mut stream = connected.map_err(|error| unreached(format!("connecting: {error}")))?;
+        self.fetch_over(&mut stream, old, kind).await
+    }
+
+    /// As [`Self::fetch`], over a stream that is open.
+    pub(super) async fn fetch_over(
+        &self,
+        stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+        old: Option<&Arc<Zone>>,
+        kind: TransferKind,
+    ) -> Result<Fetched, FetchError> {
         if let Some(old) = old {
-            let serial = self.serial(&mut stream).await?;
+            let serial = self.serial(stream).await?;
             if !is_newer(serial, old.soa().serial) {
                 return Ok(Fetched::UpToDate);
             }
         }
-        let transfer = timeout(self.limits.time_max, self.transfer(&mut stream, old, kind));
+        let transfer = timeout(self.limits.time_max, self.transfer(stream, old, kind));
         transfer.await.unwrap_or_else(|_| {
             let reason = format!("the transfer took longer than {:?} (`time_max`)", self.limits.time_max);
             Err(FetchError::Limit(Limit::TransferTime, reason))
@@ -78,7 +94,7 @@ impl Client<'_> {
     }
 
     /// The serial the primary has.
-    async fn serial(&self, stream: &mut TcpStream) -> Result<u32, FetchError> {
+    async fn serial(&self, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Result<u32, FetchError> {
         let mut asked = self.ask(stream, RecordType::SOA, None).await?;
         let message = self.receive(stream).await?;
         let (reply, _) = asked.check(&message, self)?;
@@ -92,7 +108,7 @@ impl Client<'_> {
 
     async fn transfer(
         &self,
-        stream: &mut TcpStream,
+        stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
         old: Option<&Arc<Zone>>,
         kind: TransferKind,
     ) -> Result<Fetched, FetchError> {
@@ -134,7 +150,7 @@ impl Client<'_> {
     /// Sends a question.
     async fn ask(
         &self,
-        stream: &mut TcpStream,
+        stream: &mut (impl AsyncWrite + Unpin),
         record_type: RecordType,
         base: Option<&Arc<Zone>>,
     ) -> Result<Asked, FetchError> {
@@ -146,7 +162,7 @@ impl Client<'_> {
         let ours = ours.as_ref().map(|soa| (soa.ttl, &*soa.rdata));
         let message = request(id, Opcode::QUERY, self.apex.as_wire(), record_type, ours);
         let mut signer = self.key.clone().map(Signer::request);
-        let message = signed(message, signer.as_mut(), self.context.now());
+        let message = signed(message, signer.as_mut(), (self.unix_seconds)());
         let message = message.ok_or_else(|| unreached("the question cannot be signed".to_owned()))?;
         let length = u16::try_from(message.len()).map_err(|error| unreached(error.to_string()))?;
         let framed = [&length.to_be_bytes()[..], &message].concat();
@@ -157,7 +173,7 @@ impl Client<'_> {
     }
 
     /// The next message of the stream.
-    async fn receive(&self, stream: &mut TcpStream) -> Result<Vec<u8>, FetchError> {
+    async fn receive(&self, stream: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, FetchError> {
         let read = async {
             let length = stream.read_u16().await?;
             let mut message = vec![0; usize::from(length)];
@@ -192,7 +208,7 @@ impl Asked {
             return Err(refused("the primary's message answers another question"));
         }
         let signature = match &mut self.verifier {
-            Some(verifier) => verifier.check(message, reply.tsig, client.context.now()),
+            Some(verifier) => verifier.check(message, reply.tsig, (client.unix_seconds)()),
             None => Ok(Signed::Here),
         };
         Ok((reply, signature.map_err(|error| FetchError::Refused(error.to_string()))?))

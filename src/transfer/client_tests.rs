@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::client::{Client, FetchError, Fetched};
 use super::testing::*;
-use crate::answer::{InboundLimits, Peer, ZoneTransfer};
+use crate::answer::{InboundLimits, ZoneTransfer};
 use crate::metrics::{Limit, TransferKind};
 use crate::wire::tsig::{Check, Signer, check as check_signature};
 use crate::wire::{Algorithm, Key, Keys};
@@ -16,10 +16,9 @@ async fn fetch(limits: InboundLimits, key: Option<Key>, turns: Vec<Turn>) -> Res
     let context = context(&[], ZoneTransfer::default(), Keys::default());
     let (listener, address) = listener();
     let served = serve(&listener, turns);
-    let (apex, server) = (name("example."), Peer { address, key: None });
-    let key = key.map(Arc::new);
-    let client = Client { context: &context, apex: &apex, server: &server, key, limits, seed: SEED };
-    let fetched = client.fetch(None, TransferKind::Axfr).await;
+    let (apex, key) = (name("example."), key.map(Arc::new));
+    let client = Client { unix_seconds: &*context.unix_seconds, apex: &apex, key, limits, seed: SEED };
+    let fetched = client.fetch(address, None, TransferKind::Axfr).await;
     served.await.unwrap();
     fetched
 }

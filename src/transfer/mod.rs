@@ -17,6 +17,7 @@ mod message;
 mod notify;
 mod outbound;
 mod primaries;
+mod rehearsal;
 mod reply;
 mod requests;
 mod secondary;
@@ -31,6 +32,7 @@ mod testing;
 mod timetable;
 
 pub use context::Context;
+pub use rehearsal::{Rehearsal, Rehearsed};
 pub use requests::Request;
 pub use secondary::NewZone;
 pub use server::{Server, answer};

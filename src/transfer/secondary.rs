@@ -193,13 +193,13 @@ impl Secondary {
             None => None,
         };
         let (limits, seed) = (self.primary.limits, self.seed);
-        let client = Client { context: &self.context, apex: &self.id.apex, server, key, limits, seed };
+        let client = Client { unix_seconds: &*self.context.unix_seconds, apex: &self.id.apex, key, limits, seed };
         let first = if old.is_some() { TransferKind::Ixfr } else { TransferKind::Axfr };
-        let mut fetched = client.fetch(old, first).await;
+        let mut fetched = client.fetch(server.address, old, first).await;
         self.count(first, &fetched);
         if let Err(FetchError::NoChanges(reason)) = &fetched {
             info!(zone = %self.id, %reason, "changes of a zone were not to be had; asking for all of it");
-            fetched = client.fetch(old, TransferKind::Axfr).await;
+            fetched = client.fetch(server.address, old, TransferKind::Axfr).await;
             self.count(TransferKind::Axfr, &fetched);
         }
         self.unbroken(fetched?)
