@@ -67,9 +67,10 @@ pub(crate) struct Figures {
     pub(crate) median: u64,
     pub(crate) percentile_99: u64,
     pub(crate) longest: u64,
-    /// Idle streams that were still open and answered at the end, of those looked at.
+    /// Idle streams that were still open and answered at the end, and those that were not by how they ended.
     pub(crate) idle_served: usize,
-    pub(crate) idle_looked_at: usize,
+    pub(crate) idle_closed: usize,
+    pub(crate) idle_silent: usize,
     /// Slow streams that the server ended.
     pub(crate) readers_ended: u64,
     pub(crate) writers_ended: u64,
@@ -102,7 +103,7 @@ pub(crate) fn raise_limit() {
 pub(crate) fn run(server: SocketAddr, plan: &Plan) -> Figures {
     let ask_once = |number: usize| {
         let mut stream = open(server, number);
-        assert!(ask(&mut stream, NAME), "stream {number} was not answered before the load began");
+        assert_eq!(ask(&mut stream, NAME), Asked::Answered, "stream {number}, before the load began");
         stream
     };
     let mut idle: Vec<TcpStream> = (0..plan.idle).map(ask_once).collect();
@@ -124,11 +125,12 @@ pub(crate) fn run(server: SocketAddr, plan: &Plan) -> Figures {
     let before = flooded.load(Ordering::Relaxed);
     let times = behave(server, plan);
     let flood_per_second = (flooded.load(Ordering::Relaxed) - before) as f64 / started.elapsed().as_secs_f64();
-    let step = (idle.len() / 500).max(1);
-    let looked_at: Vec<bool> = idle.iter_mut().step_by(step).map(|stream| ask(stream, NAME)).collect();
     stop.store(true, Ordering::Relaxed);
     let (readers_ended, writers_ended) = (reading.join().unwrap(), writing.join().unwrap());
     flooding.join().unwrap();
+    // Nobody makes room for others any more: what the server counts until now is all that became of these.
+    let asked: Vec<Asked> = idle.iter_mut().map(|stream| ask(stream, NAME)).collect();
+    let idle = |outcome| asked.iter().filter(|asked| **asked == outcome).count();
     let mut answered: Vec<u64> = times.iter().flatten().copied().collect();
     answered.sort_unstable();
     let at = |share: usize| answered.get((answered.len() * share / 100).min(answered.len().max(1) - 1)).copied();
@@ -139,8 +141,9 @@ pub(crate) fn run(server: SocketAddr, plan: &Plan) -> Figures {
         median: at(50).unwrap_or_default(),
         percentile_99: at(99).unwrap_or_default(),
         longest: at(100).unwrap_or_default(),
-        idle_served: looked_at.iter().filter(|served| **served).count(),
-        idle_looked_at: looked_at.len(),
+        idle_served: idle(Asked::Answered),
+        idle_closed: idle(Asked::Closed),
+        idle_silent: idle(Asked::Silent),
         readers_ended,
         writers_ended,
     }
@@ -157,14 +160,35 @@ fn open(server: SocketAddr, number: usize) -> TcpStream {
     stream
 }
 
-/// Whether a question on the stream is answered.
-fn ask(stream: &mut TcpStream, name: &str) -> bool {
-    let mut length = [0; 2];
-    if stream.write_all(&framed(&question(1, name, 1))).is_err() || stream.read_exact(&mut length).is_err() {
-        return false;
+/// What came of a question on a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// The address.
+    Answered,
+    /// The server had closed or reset the stream.
+    Closed,
+    /// Nothing in time, or another answer.
+    Silent,
+}
+
+fn ask(stream: &mut TcpStream, name: &str) -> Asked {
+    let mut exchange = || {
+        stream.write_all(&framed(&question(1, name, 1)))?;
+        let mut length = [0; 2];
+        stream.read_exact(&mut length)?;
+        let mut reply = vec![0; usize::from(u16::from_be_bytes(length))];
+        stream.read_exact(&mut reply)?;
+        Ok(reply)
+    };
+    match exchange() {
+        Ok(reply) if reply.get(7) == Some(&1) => Asked::Answered,
+        Err(error) if is_end(&error) => Asked::Closed,
+        _ => Asked::Silent,
     }
-    let mut reply = vec![0; usize::from(u16::from_be_bytes(length))];
-    stream.read_exact(&mut reply).is_ok() && reply.get(7) == Some(&1)
+}
+
+fn is_end(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
