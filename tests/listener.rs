@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -15,6 +16,8 @@ use fairlead::metrics::Metrics;
 use fairlead::wideip::Tables;
 use fairlead::wire::{Name, Rcode, RecordType};
 use fairlead::zone::ZoneBuilder;
+use nix::libc;
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg};
 
 /// Longer than anything here takes; reached only by a failure.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -231,6 +234,77 @@ fn responses_and_runts_get_nothing_and_are_counted() {
 }
 
 /// Answers with the name of the thread behind a header.
+/// Sends a datagram that claims to come from `source`; both it and `server` have the port of the socket.
+fn forge(socket: &UdpSocket, source: Ipv4Addr, server: SocketAddr, packet: &[u8]) {
+    let SocketAddr::V4(server) = server else { panic!("forgery is of IPv4") };
+    let source = libc::in_addr { s_addr: u32::from(source).to_be() };
+    let info = libc::in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: source, ipi_addr: libc::in_addr { s_addr: 0 } };
+    let (slices, control) = ([std::io::IoSlice::new(packet)], [ControlMessage::Ipv4PacketInfo(&info)]);
+    sendmsg(socket.as_raw_fd(), &slices, &control, MsgFlags::empty(), Some(&SockaddrIn::from(server))).unwrap();
+}
+
+/// A packet with this header behind the id, and the question of `query`.
+fn with_header(id: u16, high: u8, low: u8) -> Vec<u8> {
+    let mut packet = query(id, "www.example.com.");
+    (packet[2], packet[3]) = (high, low);
+    packet
+}
+
+#[test]
+fn servers_that_are_set_on_each_other_or_on_themselves_fall_silent_after_one_reply() {
+    // Two workers, so that the port may be shared with the forger's socket, which gets nothing that comes to them.
+    let first = start_with(&["127.0.0.1:0"], 2, limits(), answer::respond);
+    let (own, port) = (first.address(), first.address().port());
+    let second = start_with(&[&format!("127.0.0.2:{port}")], 2, limits(), answer::respond);
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+    socket.set_reuse_port(true).unwrap();
+    socket.bind(&SocketAddr::from(([0, 0, 0, 0], port)).into()).unwrap();
+    let forger: UdpSocket = socket.into();
+    let dropped = r#"fairlead_dropped_packets_total{protocol="udp",reason="response"}"#;
+    // Every opcode as a query, which all get a reply: FORMERR and NOTIMP must not go on either.
+    for opcode in 0..16 {
+        forge(&forger, [127, 0, 0, 2].into(), own, &with_header(1, opcode << 3, 0));
+        second.wait_for(dropped, f64::from(opcode) + 1.0);
+    }
+    // The seed of CVE-2024-2169: an error, and one that is no query.
+    forge(&forger, [127, 0, 0, 2].into(), own, &with_header(1, 0x80, 1));
+    first.wait_for(dropped, 1.0);
+    forge(&forger, [127, 0, 0, 1].into(), own, &with_header(1, 0, 0));
+    first.wait_for(dropped, 2.0);
+    thread::sleep(Duration::from_millis(10));
+    // Whatever is under way among them would have grown what is counted.
+    assert_eq!([first.metric(dropped), second.metric(dropped)], [2.0, 16.0]);
+    let queries = |running: &Running| -> f64 {
+        let text = running.metrics.export().unwrap();
+        text.lines()
+            .filter(|line| line.starts_with("fairlead_queries_total{"))
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+            .sum()
+    };
+    assert_eq!([queries(&first), queries(&second)], [17.0, 0.0]);
+}
+
+#[test]
+fn no_response_gets_a_reply_whatever_else_it_is() {
+    let snapshot = snapshot();
+    let mut worker = Worker::new(1);
+    let mut out = vec![0; 65_535];
+    let body = query(1, "www.example.com.");
+    let bodies = [&body[..], &body[..12], &body[..20], &[&body[..], &[0xff; 30]].concat(), &[0xff; 512]];
+    for (high, low) in (0x80..=0xff_u8).flat_map(|high| (0..=0xff_u8).map(move |low| (high, low))) {
+        // The longer bodies with each high octet, the question with every header.
+        for body in &bodies[..if low % 51 == 0 { bodies.len() } else { 1 }] {
+            let mut packet = body.to_vec();
+            (packet[2], packet[3]) = (high, low);
+            for transport in [Transport::Udp, Transport::Tcp] {
+                let source = ([192, 0, 2, 9], 53).into();
+                let outcome = answer::respond(&snapshot, &mut worker, &packet, source, transport, &mut out);
+                assert_eq!((outcome.length, outcome.hand_off), (0, false), "{high:02x} {low:02x} {transport:?}");
+            }
+        }
+    }
+}
+
 fn name_the_thread(
     _: &Snapshot,
     _: &mut Worker,
