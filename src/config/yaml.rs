@@ -324,9 +324,12 @@ impl<'a> Composer<'a> {
             }
         }
         repeated.sort_unstable();
-        for index in repeated.into_iter().rev() {
-            entries.remove(index);
-        }
+        let (mut repeated, mut index) = (repeated.into_iter().peekable(), 0);
+        entries.retain(|_| {
+            let is_repeated = repeated.next_if_eq(&index).is_some();
+            index += 1;
+            !is_repeated
+        });
         match entries.iter().position(|entry| &*entry.key == "<<") {
             Some(index) => {
                 self.looks_beyond = true;
@@ -339,8 +342,9 @@ impl<'a> Composer<'a> {
     /// Adds the entries of the map, or of each map of the list, that the merge key at `index` names.
     fn merge(&self, mut entries: Vec<Entry>, index: usize) -> Vec<Entry> {
         let merged = entries.remove(index).value;
+        let mut present: HashSet<Rc<str>> = entries.iter().map(|entry| Rc::clone(&entry.key)).collect();
         for entry in maps(&merged, self.issues).iter().flat_map(|map| map.entries()) {
-            if !entries.iter().any(|present| present.key == entry.key) {
+            if present.insert(Rc::clone(&entry.key)) {
                 entries.push(entry.clone());
             }
         }
