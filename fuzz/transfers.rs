@@ -86,6 +86,8 @@ struct Primary<'d> {
     question: Vec<u8>,
     /// All that it says.
     stream: Vec<u8>,
+    /// The messages since the last signature.
+    unsigned: Vec<u8>,
     /// Where each message, without its signature, stands in the stream.
     said: Vec<(usize, usize)>,
     read: usize,
@@ -101,6 +103,7 @@ impl Primary<'_> {
             Check::Good(signer) => signer,
             other => panic!("our question is not signed well: {other:?}"),
         });
+        self.unsigned.clear();
         let first = self.said.len();
         let is_for_soa = self.script.has_old && first == 0;
         let end = if is_for_soa { 1 } else { self.script.messages.len() };
@@ -120,11 +123,8 @@ impl Primary<'_> {
         let mut message = self.script.messages[index].clone();
         message.iter_mut().zip(id).for_each(|(octet, id)| *octet ^= id);
         let length = message.len();
-        let is_signed = self.script.unsigned >> (index % 8) & 1 == 0;
-        if let Some(signer) = signer.filter(|signer| is_signed && length + signer.octets() <= 65_535) {
-            message.resize(length + signer.octets(), 0);
-            let end = if length < HEADER_LENGTH { None } else { signer.sign(&mut message, length, NOW) };
-            message.truncate(end.unwrap_or(length));
+        if let Some(signer) = signer {
+            self.sign(&mut message, index, signer);
         }
         if let Some((_, bit)) = self.damage.bit.filter(|(damaged, _)| *damaged == index) {
             message[bit / 8] ^= 1 << (bit % 8);
@@ -132,6 +132,23 @@ impl Primary<'_> {
         self.stream.extend(u16::try_from(message.len()).expect("a length that was read").to_be_bytes());
         self.said.push((self.stream.len(), length));
         self.stream.extend(message);
+    }
+
+    /// Signs the message, and with it those before it that went without (RFC 8945 §5.3.1); or lets it go without.
+    fn sign(&mut self, message: &mut Vec<u8>, index: usize, signer: &mut Signer) {
+        self.unsigned.extend_from_slice(message);
+        let is_to_be = self.script.unsigned >> (index % 8) & 1 == 0 && message.len() >= HEADER_LENGTH;
+        let length = self.unsigned.len();
+        if !is_to_be || message.len() + signer.octets() > 65_535 {
+            return;
+        }
+        self.unsigned.resize(length + signer.octets(), 0);
+        if let Some(end) = signer.sign(&mut self.unsigned, length, NOW) {
+            message.extend_from_slice(&self.unsigned[length..end]);
+            let records = u16::from_be_bytes([message[10], message[11]]).wrapping_add(1).to_be_bytes();
+            message[10..12].copy_from_slice(&records);
+        }
+        self.unsigned.clear();
     }
 }
 
@@ -192,8 +209,8 @@ fn run(script: &Script<'_>, piece: usize, damage: Damage) -> Run {
         unix_seconds: NOW,
         seed: SEED,
     };
-    let (question, stream, said) = (Vec::new(), Vec::new(), Vec::new());
-    let mut primary = Primary { script, damage, piece, question, stream, said, read: 0 };
+    let (question, stream, unsigned, said) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut primary = Primary { script, damage, piece, question, stream, unsigned, said, read: 0 };
     let outcome = RUNTIME.with(|runtime| runtime.block_on(rehearsal.run(&mut primary)));
     assert_eq!(contents(old), *before, "the zone in use changed");
     let outcome = outcome.map(|rehearsed| match rehearsed {
