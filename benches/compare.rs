@@ -54,6 +54,10 @@ fn main() {
     let mixed = generator::Queries::new(data::mixed(NAMES));
     println!("Static: {NAMES} names, mixed questions");
     bench.run(&servers.iter().map(|server| (server.name.to_owned(), server, &mixed)).collect::<Vec<_>>());
+    println!("\nStatic, without aliases, whose targets gdnsd does not look up");
+    let unaliased = generator::Queries::new(data::without_aliases(NAMES));
+    let followers = servers.iter().filter(|server| ["Fairlead", "gdnsd"].contains(&server.name));
+    bench.run(&followers.map(|server| (server.name.to_owned(), server, &unaliased)).collect::<Vec<_>>());
     println!("\nSteered: {} names on one pool of {} watched members", data::WIDE_IPS, data::MEMBERS);
     let steered = |prefix| generator::Queries::new(data::steered(prefix));
     let (weighted, methods) = (steered("weighted"), data::METHODS.map(|method| (method, steered(method))));

@@ -59,6 +59,15 @@ pub fn mixed(names: usize) -> impl Iterator<Item = (String, RecordType)> {
     })
 }
 
+/// The same without questions for aliases, whose targets not every server looks up.
+pub fn without_aliases(names: usize) -> impl Iterator<Item = (String, RecordType)> {
+    let is_alias = |name: &str| {
+        name.strip_prefix('h').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+            && name.split('.').next().is_some_and(|label| label.ends_with('7'))
+    };
+    mixed(names).filter(move |(name, _)| !is_alias(name))
+}
+
 /// Questions without end for the steered names that begin with `prefix`.
 pub fn steered(prefix: &str) -> impl Iterator<Item = (String, RecordType)> {
     numbered(prefix, WIDE_IPS)
