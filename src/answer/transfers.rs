@@ -14,17 +14,19 @@ use crate::zone::ZoneId;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Transfers {
     zones: HashMap<ZoneId, ZoneTransfer>,
-    /// How many may be under way at once.
-    pub quotas: Quotas,
+    /// What they may take in all.
+    pub limits: TransferLimits,
 }
 
-/// How many transfers may be under way at once, over all zones and servers.
+/// What transfers may take, over all zones and servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Quotas {
-    /// To other servers; who comes when there are so many is told to come again.
+pub struct TransferLimits {
+    /// Under way at once to other servers; who comes when there are so many is told to come again.
     pub outbound: usize,
-    /// From other servers; further ones wait for their turn.
+    /// Under way at once from other servers; further ones wait for their turn.
     pub inbound: usize,
+    /// How long one to another server may take; then its connection is reset.
+    pub outbound_time: Duration,
 }
 
 /// What is configured of one zone's transfer and update.
@@ -150,8 +152,8 @@ pub enum TransferWideIps {
 
 impl Transfers {
     /// The settings of these zones.
-    pub fn new(zones: impl IntoIterator<Item = (ZoneId, ZoneTransfer)>, quotas: Quotas) -> Self {
-        Self { zones: zones.into_iter().collect(), quotas }
+    pub fn new(zones: impl IntoIterator<Item = (ZoneId, ZoneTransfer)>, limits: TransferLimits) -> Self {
+        Self { zones: zones.into_iter().collect(), limits }
     }
 
     /// The settings of the zone of that identity.
@@ -161,7 +163,7 @@ impl Transfers {
 
     /// These settings and those of more zones.
     pub fn with(&self, more: impl IntoIterator<Item = (ZoneId, ZoneTransfer)>) -> Self {
-        Self { zones: self.zones.clone().into_iter().chain(more).collect(), quotas: self.quotas }
+        Self { zones: self.zones.clone().into_iter().chain(more).collect(), limits: self.limits }
     }
 
     /// Every zone that has settings, in no order.

@@ -379,7 +379,7 @@ fn keep_addresses(old: &Model, new: &mut Model) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::{self, InboundLimits, Primary, Quotas, Transfers, ZoneTransfer};
+    use crate::answer::{self, InboundLimits, Primary, TransferLimits, Transfers, ZoneTransfer};
     use crate::app::sample;
     use crate::status::{Discovered, RememberedVerdict, Source};
     use crate::wideip::{Discovery, ServerId, VirtualServer, WhenAllDown};
@@ -436,7 +436,7 @@ mod tests {
         let limits = InboundLimits { records_max: 1, octets_max: 1, time_max: time, wait_max: time };
         let primary = Primary { servers: Vec::new(), limits, member: None };
         let policy = ZoneTransfer { primary: Some(primary), ..ZoneTransfer::default() };
-        let transfers = Arc::new(Transfers::new([(apex.clone().into(), policy)], Quotas::default()));
+        let transfers = Arc::new(Transfers::new([(apex.clone().into(), policy)], TransferLimits::default()));
         prepared.answer = Arc::new(answer::Settings { transfers, ..(*prepared.answer).clone() });
         let empty = |apex: &Name| Arc::new(ZoneBuilder::new(apex, 7).finish());
         let others = (0..100).map(|n| empty(&format!("z{n}.example.").parse().unwrap()));

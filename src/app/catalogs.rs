@@ -232,7 +232,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::answer::{CatalogConsumer, InboundLimits, MemberOf, Peer, Primary, Quotas, ZoneTransfer};
+    use crate::answer::{CatalogConsumer, InboundLimits, MemberOf, Peer, Primary, TransferLimits, ZoneTransfer};
     use crate::app::board::Board;
     use crate::app::sample;
     use crate::status::{Moment, Remembered};
@@ -268,7 +268,7 @@ mod tests {
     fn prepared(zones: &[(&str, ZoneTransfer)], loaded: u32) -> Prepared {
         let mut prepared = sample::prepared(sample::model());
         let transfers = zones.iter().map(|(zone, policy)| (id(zone), policy.clone()));
-        let transfers = Arc::new(Transfers::new(transfers, Quotas::default()));
+        let transfers = Arc::new(Transfers::new(transfers, TransferLimits::default()));
         prepared.answer = Arc::new(answer::Settings { transfers, ..(*prepared.answer).clone() });
         let held = vec![name("www.example.com.")];
         let zones = zones.iter().map(|(zone, _)| Arc::new(ZoneBuilder::new(&name(zone), 7).finish())).collect();

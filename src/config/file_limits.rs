@@ -18,7 +18,7 @@ pub(crate) struct Limits {
     pub(crate) udp_workers: Option<usize>,
     /// The limits of TCP.
     pub(crate) tcp: Option<TcpLimits>,
-    /// How many zone transfers may be under way at once.
+    /// What zone transfers may take, over all zones.
     pub(crate) transfers: Option<TransferLimits>,
     /// How many responses a client network is sent by datagram, so that forged addresses cannot be flooded through this
     /// node. Default: no limit; `rate_limit: {}` sets the defaults below. Off because the largest resolvers ask for one

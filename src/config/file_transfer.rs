@@ -158,14 +158,16 @@ pub(crate) struct Primary {
     pub(crate) wait_max: Option<Written<Duration>>,
 }
 
-/// How many zone transfers may be under way at once.
-#[derive(Debug, Deserialize, JsonSchema)]
+/// What zone transfers may take, over all zones.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TransferLimits {
-    /// To other servers; who comes when there are so many is told to come again. Default: 10.
+    /// Under way at once to other servers; who comes when there are so many is told to come again. Default: 10.
     pub(crate) outbound: Option<usize>,
-    /// From other servers; further ones wait for their turn. Default: 10.
+    /// Under way at once from other servers; further ones wait for their turn. Default: 10.
     pub(crate) inbound: Option<usize>,
+    /// How long one to another server may take; then its connection is reset. Default: 1h.
+    pub(crate) outbound_time: Option<Written<Duration>>,
 }
 
 /// What becomes of wide IPs in a transferred zone.

@@ -225,6 +225,9 @@ pub(crate) const TRANSFER_OCTETS: Limit<Octets> = Limit {
 /// How long a transfer in may take; five million records at the pace of a slow line take less.
 pub(crate) const TRANSFER_TIME: Limit<Duration> =
     Limit { default: seconds(3600), min: millis(10), max: seconds(86_400), reason: "a transfer must end" };
+/// How long a transfer out may take; whoever takes it by the octet must not hold one of few places for ever.
+pub(crate) const TRANSFER_OUT_TIME: Limit<Duration> =
+    Limit { default: seconds(3600), min: millis(10), max: seconds(86_400), reason: "a transfer must end" };
 /// How long connecting to a primary, and each next message of it, may take.
 pub(crate) const TRANSFER_WAIT: Limit<Duration> =
     Limit { default: seconds(10), min: millis(10), max: seconds(600), reason: "a silent primary must be given up" };

@@ -91,6 +91,9 @@ fn settings() -> Vec<Setting> {
         Setting::new("Limits", "chain", &limits::CHAIN),
         Setting::new("Limits", "additional_names", &limits::ADDITIONAL_NAMES),
         Setting::new("Limits", "handed_off", &limits::HANDED_OFF),
+        Setting::new("TransferLimits", "outbound", &limits::TRANSFERS),
+        Setting::new("TransferLimits", "inbound", &limits::TRANSFERS),
+        Setting::new("TransferLimits", "outbound_time", &limits::TRANSFER_OUT_TIME),
         Setting::new("RateLimit", "answers_per_second", &limits::RATE_ANSWERS),
         Setting::new("RateLimit", "no_data_per_second", &limits::RATE_NO_DATA),
         Setting::new("RateLimit", "nxdomains_per_second", &limits::RATE_NXDOMAINS),
@@ -213,6 +216,7 @@ mod tests {
         check("Ageing", "ageing: {@}");
         check("Limits", "limits: {@}");
         check("TcpLimits", "limits: {tcp: {@}}");
+        check("TransferLimits", "limits: {transfers: {@}}");
         check("RateLimit", "limits: {rate_limit: {@}}");
     }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::answer::{Access, InboundLimits, Peer, Primary, Quotas, TransferWideIps, Transfers, ZoneTransfer};
+use crate::answer::{Access, InboundLimits, Peer, Primary, TransferLimits, TransferWideIps, Transfers, ZoneTransfer};
 use crate::wire::{Keys, Name};
 use crate::zone::ZoneId;
 
@@ -35,16 +35,20 @@ pub(crate) fn resolve(
         };
         written.iter().map(one).collect::<Vec<_>>()
     };
-    let quotas = quotas(written, &root.field("limits").field("transfers"), issues);
-    Transfers::new(views.iter().flat_map(of_view), quotas)
+    let limits = in_all(written, &root.field("limits").field("transfers"), issues);
+    Transfers::new(views.iter().flat_map(of_view), limits)
 }
 
-fn quotas(written: &file::Node, place: &Place<'_>, issues: &Issues) -> Quotas {
-    let own = written.limits.as_ref().and_then(|limits| limits.transfers.as_ref());
-    let take = |written, key| limits::TRANSFERS.take(written, &place.field(key), issues);
-    Quotas {
-        outbound: take(own.and_then(|own| own.outbound), "outbound"),
-        inbound: take(own.and_then(|own| own.inbound), "inbound"),
+/// What transfers may take over all zones.
+fn in_all(written: &file::Node, place: &Place<'_>, issues: &Issues) -> TransferLimits {
+    let none = file::TransferLimits::default();
+    let own = written.limits.as_ref().and_then(|limits| limits.transfers.as_ref()).unwrap_or(&none);
+    let at_once = |written, key| limits::TRANSFERS.take(written, &place.field(key), issues);
+    let outbound_time = value(own.outbound_time);
+    TransferLimits {
+        outbound: at_once(own.outbound, "outbound"),
+        inbound: at_once(own.inbound, "inbound"),
+        outbound_time: limits::TRANSFER_OUT_TIME.take(outbound_time, &place.field("outbound_time"), issues),
     }
 }
 
@@ -171,14 +175,15 @@ mod tests {
 
     #[test]
     fn what_a_transfer_may_take_is_configured_with_its_units() {
-        let text = "node: n\nlimits: {transfers: {outbound: 3}}\nzones:\n  - name: example.\n    primary: {addresses: 192.0.2.1, \
+        let text = "node: n\nlimits: {transfers: {outbound: 3, outbound_time: 2m}}\nzones:\n  - name: example.\n    primary: {addresses: 192.0.2.1, \
                     records_max: 9, size_max: 2MiB, time_max: 5m, wait_max: 3s}\n";
         let config = load_text(text).unwrap();
         let id = ZoneId::from("example.".parse::<Name>().unwrap());
         let limits = config.transfers.get(&id).unwrap().primary.as_ref().unwrap().limits;
         let seconds = (limits.time_max.as_secs(), limits.wait_max.as_secs());
         assert_eq!((limits.records_max, limits.octets_max, seconds), (9, 2 << 20, (300, 3)));
-        assert_eq!((config.transfers.quotas.outbound, config.transfers.quotas.inbound), (3, 10));
+        let in_all = config.transfers.limits;
+        assert_eq!((in_all.outbound, in_all.inbound, in_all.outbound_time.as_secs()), (3, 10, 120));
         let check = |primary: &str, expected: &str| {
             let text = format!("node: n\nzones: [{{name: a., primary: {{addresses: 192.0.2.1, {primary}}}}}]\n");
             assert_eq!(load_text(&text).unwrap_err(), [expected]);

@@ -6,6 +6,7 @@
 //! | the rest of a query, from its first octet | `message` | `Message` |
 //! | the next query | `idle`, a fifth of it when crowded | `Idle` |
 //! | the client to take replies, since it last took some | `write_stall` | `WriteStall`, by reset |
+//! | a transfer to be made and taken, from its query | `outbound_time` | `TransferTime`, by reset |
 //! | any of them, from accept | `lifetime` | `Lifetime` |
 //!
 //! After `queries` queries, if that is set, the connection is closed behind the last reply.
@@ -76,6 +77,8 @@ pub(super) struct Stream {
     replies: Vec<u8>,
     /// The messages of a query that was handed off.
     elsewhere: Option<mpsc::Receiver<Vec<u8>>>,
+    /// When the query that was handed off must be done with; none when there is none.
+    transfer_until: Option<Instant>,
     /// When the listener's stop ends it, once that has begun.
     drain_until: Option<Instant>,
     /// Why it ended; a task that is cut off by the stop never says otherwise.
@@ -118,6 +121,7 @@ impl Stream {
             partial: Vec::new(),
             replies: Vec::new(),
             elsewhere: None,
+            transfer_until: None,
             drain_until: None,
             ended: CloseReason::Stopping,
         }
@@ -128,7 +132,7 @@ impl Stream {
         let sleep = sleep_until(self.accepted + self.limits.first_message);
         let mut sleep = std::pin::pin!(sleep);
         self.ended = self.exchange(&mut sleep).await;
-        if self.ended == CloseReason::WriteStall {
+        if matches!(self.ended, CloseReason::WriteStall | CloseReason::TransferTime) {
             // What the client did not take in time is not kept for it by the kernel either.
             let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO)); // Else it lingers a little.
         }
@@ -275,7 +279,10 @@ impl Stream {
                     match responder.hand_off(message, self.client, Replies::Stream(stream), output) {
                         Some(length) => queue(&mut self.replies, output.get(..length).unwrap_or_default())?,
                         // What follows on the connection waits for its end.
-                        None => self.elsewhere = Some(messages),
+                        None => {
+                            self.elsewhere = Some(messages);
+                            self.transfer_until = Some(Instant::now() + snapshot.transfers().limits.outbound_time);
+                        }
                     }
                 }
                 Reply::Silence => {}
@@ -308,9 +315,12 @@ impl Stream {
     ) -> Result<(), CloseReason> {
         self.enter(ConnectionState::Writing);
         loop {
+            let until = self.transfer_until.unwrap_or(self.accepted + self.limits.lifetime);
+            sleep.as_mut().reset(until);
             let message = tokio::select! {
                 biased;
                 () = self.place.connection.evicted.notified() => return Err(CloseReason::Evicted),
+                () = sleep.as_mut() => return Err(CloseReason::TransferTime),
                 message = messages.recv() => message,
             };
             let Some(message) = message else { break };
@@ -318,6 +328,7 @@ impl Stream {
             self.accepted = Instant::now();
             self.write(sleep).await?;
         }
+        self.transfer_until = None;
         self.place.connection.touch(self.thread.borrow().responder.now());
         Ok(())
     }
@@ -331,14 +342,13 @@ impl Stream {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.enter(ConnectionState::Writing);
-                    let stalled = Instant::now() + self.limits.write_stall;
-                    let end = self.accepted + self.limits.lifetime;
-                    sleep.as_mut().reset(stalled.min(end));
+                    let (until, reason) = self.write_deadline();
+                    sleep.as_mut().reset(until);
                     tokio::select! {
                         biased;
                         writable = self.socket.writable() => writable.map_err(|_| CloseReason::Error)?,
                         () = self.place.connection.evicted.notified() => return Err(CloseReason::Evicted),
-                        () = sleep.as_mut() => return Err(CloseReason::WriteStall),
+                        () = sleep.as_mut() => return Err(reason),
                     }
                 }
                 Err(_) => return Err(CloseReason::Error),
@@ -347,6 +357,15 @@ impl Stream {
         self.replies.clear();
         self.replies.shrink_to(BUFFER_KEPT);
         Ok(())
+    }
+
+    /// Until when the client must have taken something more, and what it means when it has not.
+    fn write_deadline(&self) -> (Instant, CloseReason) {
+        let stalled = (Instant::now() + self.limits.write_stall).min(self.accepted + self.limits.lifetime);
+        match self.transfer_until {
+            Some(until) if until < stalled => (until, CloseReason::TransferTime),
+            _ => (stalled, CloseReason::WriteStall),
+        }
     }
 
     /// Moves the connection to another state in the gauges.
@@ -380,6 +399,7 @@ const fn limit_of(reason: CloseReason) -> Option<Limit> {
         CloseReason::Lifetime => Limit::TcpLifetime,
         CloseReason::Queries => Limit::TcpQueries,
         CloseReason::WriteStall => Limit::TcpWriteStall,
+        CloseReason::TransferTime => Limit::TransferOutTime,
         CloseReason::Client
         | CloseReason::Evicted
         | CloseReason::Malformed

@@ -333,6 +333,8 @@ pub enum CloseReason {
     Queries,
     /// The client did not take its replies.
     WriteStall,
+    /// A zone transfer on it took too long.
+    TransferTime,
     /// Closed to make room at the cap, being the one idle for longest.
     Evicted,
     /// A length or message that is no query.
@@ -349,7 +351,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every value.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Client,
         Self::Idle,
         Self::FirstMessage,
@@ -357,6 +359,7 @@ impl CloseReason {
         Self::Lifetime,
         Self::Queries,
         Self::WriteStall,
+        Self::TransferTime,
         Self::Evicted,
         Self::Malformed,
         Self::Error,
@@ -375,6 +378,7 @@ impl CloseReason {
             Self::Lifetime => "lifetime",
             Self::Queries => "queries",
             Self::WriteStall => "write_stall",
+            Self::TransferTime => "transfer_time",
             Self::Evicted => "evicted",
             Self::Malformed => "malformed",
             Self::Error => "error",

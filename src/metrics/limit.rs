@@ -47,7 +47,9 @@ pub enum Limit {
     TransfersIn,
     /// Members of a catalog zone.
     CatalogMembers,
-    /// How long one zone transfer may take.
+    /// How long one zone transfer to another server may take.
+    TransferOutTime,
+    /// How long one zone transfer from another server may take.
     TransferTime,
     /// Records of one zone.
     ZoneRecords,
@@ -73,7 +75,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every value, in the order of the counters.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::TcpConnections,
         Self::TcpConnectionsPerClient,
         Self::TcpConnectionsPerNetwork,
@@ -96,6 +98,7 @@ impl Limit {
         Self::Updates,
         Self::TransfersIn,
         Self::CatalogMembers,
+        Self::TransferOutTime,
         Self::TransferTime,
         Self::ZoneRecords,
         Self::ZoneOctets,
@@ -134,6 +137,7 @@ impl Limit {
             Self::Updates => "updates",
             Self::TransfersIn => "transfers_in",
             Self::CatalogMembers => "catalog_members",
+            Self::TransferOutTime => "transfer_out_time",
             Self::TransferTime => "transfer_time",
             Self::ZoneRecords => "zone_records",
             Self::ZoneOctets => "zone_octets",

@@ -63,7 +63,7 @@ impl Primaries {
     /// Runs a task for each secondary zone, anew where its settings changed. What is kept of a zone goes with the
     /// catalog that brought it (RFC 9432 §5.3).
     pub(super) async fn follow(&mut self, snapshot: &Snapshot) {
-        self.resize(snapshot.transfers().quotas.inbound);
+        self.resize(snapshot.transfers().limits.inbound);
         let (mut before, mut over) = (std::mem::take(&mut self.running), Vec::new());
         let mut wanted = Vec::new();
         for (id, policy) in snapshot.transfers().iter() {

@@ -186,7 +186,7 @@ impl Server {
             return Err((Rcode::SERVFAIL, TransferResult::NoZone));
         }
         // One of them is ours.
-        if Arc::strong_count(&self.under_way) > snapshot.transfers().quotas.outbound {
+        if Arc::strong_count(&self.under_way) > snapshot.transfers().limits.outbound {
             self.context.metrics.limit_hit(Limit::Transfers);
             return Err((Rcode::SERVFAIL, TransferResult::Quota));
         }

@@ -11,7 +11,8 @@ use arc_swap::ArcSwap;
 use super::context::Context;
 use super::states::ZoneStates;
 use crate::answer::{
-    Chaos, InboundLimits, Peer, Primary, Quotas, Settings, Snapshot, SyntheticZone, Transfers, Unmatched, ZoneTransfer,
+    Chaos, InboundLimits, Peer, Primary, Settings, Snapshot, SyntheticZone, TransferLimits, Transfers, Unmatched,
+    ZoneTransfer,
 };
 use crate::metrics::Metrics;
 use crate::wideip::Tables;
@@ -148,7 +149,7 @@ pub(super) fn primary(address: SocketAddr) -> Primary {
 
 /// A world that serves these zones and has `policy` for `example.`.
 pub(super) fn context(zones: &[Arc<Zone>], policy: ZoneTransfer, keys: Keys) -> Context {
-    let quotas = Quotas { outbound: 2, inbound: 2 };
+    let limits = TransferLimits { outbound: 2, inbound: 2, outbound_time: Duration::from_secs(3600) };
     let settings = Settings {
         unmatched: Unmatched::NxDomain,
         chaos: Chaos::default(),
@@ -161,7 +162,7 @@ pub(super) fn context(zones: &[Arc<Zone>], policy: ZoneTransfer, keys: Keys) -> 
         keys: Arc::new(keys),
         limits: Default::default(),
         edns: Default::default(),
-        transfers: Arc::new(Transfers::new([(name("example.").into(), policy)], quotas)),
+        transfers: Arc::new(Transfers::new([(name("example.").into(), policy)], limits)),
     };
     let snapshot = Snapshot::new(1, zones, Tables::empty(SEED), Arc::new(settings), SEED);
     Context {

@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 
 use super::server::{Job, Server};
 use crate::answer::{
-    Access, Chaos, Limits, Quotas, Settings, Snapshot, SyntheticZone, Transfers, Unmatched, UpdateNames, UpdateRule,
-    ZoneTransfer, ZoneUpdates,
+    Access, Chaos, Limits, Settings, Snapshot, SyntheticZone, TransferLimits, Transfers, Unmatched, UpdateNames,
+    UpdateRule, ZoneTransfer, ZoneUpdates,
 };
 use crate::listener::{HandedOff, Replies};
 use crate::metrics::Metrics;
@@ -48,7 +48,7 @@ fn context(updates: usize) -> Context {
             negative_ttl_seconds: 60,
         },
         keys: Arc::default(),
-        transfers: Arc::new(Transfers::new([(apex.into(), policy)], Quotas::default())),
+        transfers: Arc::new(Transfers::new([(apex.into(), policy)], TransferLimits::default())),
         limits: Limits { updates, ..Limits::default() },
         edns: Default::default(),
     };
