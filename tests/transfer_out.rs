@@ -36,10 +36,16 @@ struct Running {
     folder: tempfile::TempDir,
 }
 
-/// A node that serves version 1 and gives it to anybody on loopback, with these limits.
-fn start(limits: &str) -> Running {
+/// Version `serial` of a small zone, which adds one text to the version before.
+fn small(serial: u32) -> String {
+    let texts: String = (1..=serial).map(|number| format!("t{number} TXT v{number}-\n")).collect();
+    format!("$TTL 60\n@ SOA ns hostmaster {serial} 3600 600 86400 60\n@ NS ns\nns A 192.0.2.1\n{texts}")
+}
+
+/// A node that serves this version 1 and gives it to anybody on loopback, with these limits.
+fn start(version: &str, limits: &str) -> Running {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("example.zone"), zone(1)).unwrap();
+    fs::write(folder.path().join("example.zone"), version).unwrap();
     let admin = free_port();
     let configuration = format!(
         "zones:\n  - name: example.\n    file: example.zone\n    transfer: {{allow: [{{address: 127.0.0.0/8}}]}}\n    \
@@ -62,9 +68,9 @@ impl Running {
         self.metric(&format!("fairlead_transfers_total{{direction=\"out\",kind=\"{kind}\",result=\"{result}\"}}"))
     }
 
-    /// Puts version `serial` in the place of the one that is served.
-    fn replace(&self, serial: u32) {
-        fs::write(self.folder.path().join("example.zone"), zone(serial)).unwrap();
+    /// Puts this version `serial` in the place of the one that is served.
+    fn replace(&self, serial: u32, version: &str) {
+        fs::write(self.folder.path().join("example.zone"), version).unwrap();
         let killed = Command::new("kill").args(["-HUP", &self.server.child.id().to_string()]).status().unwrap();
         assert!(killed.success());
         wait_for(|| served(self.server.address) == Some(serial), || log(self.folder.path()));
@@ -176,7 +182,7 @@ fn texts(records: &[MessageRecord], version: u32) -> usize {
 
 #[test]
 fn who_stops_reading_is_reset_and_gives_its_place_up() {
-    let running = start("{tcp: {write_stall: 2s}, transfers: {outbound: 10}}");
+    let running = start(&zone(1), "{tcp: {write_stall: 2s}, transfers: {outbound: 10}}");
     let server = running.server.address;
     let before = running.memory();
     let mut stalled: Vec<Reader> = (0..8).map(|_| Reader::ask(server, None)).collect();
@@ -202,7 +208,7 @@ fn who_stops_reading_is_reset_and_gives_its_place_up() {
 
 #[test]
 fn a_transfer_that_is_read_too_slowly_is_cut_off_in_the_end() {
-    let running = start("{transfers: {outbound: 1, outbound_time: 400ms}}");
+    let running = start(&zone(1), "{transfers: {outbound: 1, outbound_time: 400ms}}");
     let begun = Instant::now();
     let ended = Reader::ask(running.server.address, None).end(Duration::from_millis(10)).unwrap_err();
     assert_eq!(ended.kind(), ErrorKind::ConnectionReset);
@@ -215,11 +221,11 @@ fn a_transfer_that_is_read_too_slowly_is_cut_off_in_the_end() {
 
 #[test]
 fn a_zone_that_is_replaced_under_way_goes_out_as_it_was() {
-    let running = start("{tcp: {write_stall: 1m}}");
+    let running = start(&zone(1), "{tcp: {write_stall: 1m}}");
     let server = running.server.address;
     let mut whole = Reader::ask(server, None);
     let (first, _) = whole.message();
-    running.replace(2);
+    running.replace(2, &zone(2));
     let records = whole.rest(first);
     assert_eq!((serial(&records[0]), records.len()), (Some(1), RECORDS + 4));
     assert_eq!((texts(&records, 1), texts(&records, 2)), (RECORDS, 0));
@@ -227,7 +233,7 @@ fn a_zone_that_is_replaced_under_way_goes_out_as_it_was() {
     // Changes of every record, while the version after them comes.
     let mut changes = Reader::ask(server, Some(1));
     let (first, _) = changes.message();
-    running.replace(3);
+    running.replace(3, &zone(3));
     let records = changes.rest(first);
     let serials: Vec<u32> = records.iter().filter_map(serial).collect();
     assert_eq!(serials, [2, 1, 2, 2]);
@@ -246,4 +252,34 @@ fn a_zone_that_is_replaced_under_way_goes_out_as_it_was() {
     assert_eq!(served(server), Some(4));
     let records = whole.rest(first);
     assert_eq!((serial(&records[0]), texts(&records, 3), texts(&records, 4)), (Some(3), RECORDS, 0));
+}
+
+#[test]
+fn a_secondary_that_is_older_than_the_history_gets_the_whole_zone_for_changes() {
+    let check = |limits: &str, oldest: u32| {
+        let running = start(&small(1), limits);
+        let since = |from| {
+            let (records, rcode) = Reader::ask(running.server.address, Some(from)).message();
+            let serials: Vec<u32> = records.iter().filter_map(serial).collect();
+            (records, rcode, serials)
+        };
+        for version in 2..=5 {
+            running.replace(version, &small(version));
+            // The version is served before what changed is known.
+            wait_for(|| oldest == 5 || since(version - 1).2.len() == 4, || log(running.folder.path()));
+        }
+        for from in 1..5 {
+            let (records, rcode, serials) = since(from);
+            let steps = (from..5).flat_map(|step| [step, step + 1]);
+            let changes: Vec<u32> = std::iter::once(5).chain(steps).chain([5]).collect();
+            let expected = if from < oldest { vec![5, 5] } else { changes };
+            assert_eq!((rcode, serials), (0, expected), "{limits}, from {from}");
+            // The whole has every record; changes have what came since.
+            assert_eq!(records.iter().any(|record| texts(std::slice::from_ref(record), 1) > 0), from < oldest);
+        }
+    };
+    check("{}", 1);
+    check("{transfers: {history_changes: 2}}", 3);
+    check("{transfers: {history_records: 1}}", 4);
+    check("{transfers: {history_changes: 0}}", 5);
 }

@@ -43,8 +43,8 @@ pub use selector::{Criteria, Origin, Selector, VIEWS_MAX};
 pub use settings::{Chaos, EdnsSettings, Settings, SyntheticZone, Unmatched};
 pub use snapshot::{Snapshot, prepare_zones};
 pub use transfers::{
-    Access, CatalogConsumer, CatalogMembers, CatalogRole, InboundLimits, MemberOf, Membership, Peer, Primary,
-    TransferLimits, TransferWideIps, Transfers, ZoneTransfer,
+    Access, CatalogConsumer, CatalogMembers, CatalogRole, HistoryLimits, InboundLimits, MemberOf, Membership, Peer,
+    Primary, TransferLimits, TransferWideIps, Transfers, ZoneTransfer,
 };
 pub use updates::{UpdateAction, UpdateNames, UpdateRule, ZoneUpdates};
 pub use view::View;

@@ -27,6 +27,17 @@ pub struct TransferLimits {
     pub inbound: usize,
     /// How long one to another server may take; then its connection is reset.
     pub outbound_time: Duration,
+    /// What is kept of the changes of each zone.
+    pub history: HistoryLimits,
+}
+
+/// What is kept of the changes of one zone for IXFR. Secondaries that are older get the whole zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HistoryLimits {
+    /// Changes.
+    pub changes: usize,
+    /// Records in all of them.
+    pub records: usize,
 }
 
 /// What is configured of one zone's transfer and update.

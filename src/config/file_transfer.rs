@@ -168,6 +168,11 @@ pub(crate) struct TransferLimits {
     pub(crate) inbound: Option<usize>,
     /// How long one to another server may take; then its connection is reset. Default: 1h.
     pub(crate) outbound_time: Option<Written<Duration>>,
+    /// Changes of each zone that are kept for IXFR; secondaries that are older get the whole zone; 0 keeps none.
+    /// Default: 100.
+    pub(crate) history_changes: Option<usize>,
+    /// Records in the changes of each zone that are kept for IXFR. Default: 200000.
+    pub(crate) history_records: Option<usize>,
 }
 
 /// What becomes of wide IPs in a transferred zone.

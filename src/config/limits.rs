@@ -228,6 +228,12 @@ pub(crate) const TRANSFER_TIME: Limit<Duration> =
 /// How long a transfer out may take; whoever takes it by the octet must not hold one of few places for ever.
 pub(crate) const TRANSFER_OUT_TIME: Limit<Duration> =
     Limit { default: seconds(3600), min: millis(10), max: seconds(86_400), reason: "a transfer must end" };
+/// Changes of a zone that are kept for IXFR.
+pub(crate) const HISTORY_CHANGES: Limit<usize> =
+    Limit { default: 100, min: 0, max: 100_000, reason: "the changes are kept in memory" };
+/// Records in the changes of a zone that are kept for IXFR; more are cheaper to send as a whole zone than to remember.
+pub(crate) const HISTORY_RECORDS: Limit<usize> =
+    Limit { default: 200_000, min: 0, max: 10_000_000, reason: "the changes are kept in memory" };
 /// How long connecting to a primary, and each next message of it, may take.
 pub(crate) const TRANSFER_WAIT: Limit<Duration> =
     Limit { default: seconds(10), min: millis(10), max: seconds(600), reason: "a silent primary must be given up" };

@@ -94,6 +94,8 @@ fn settings() -> Vec<Setting> {
         Setting::new("TransferLimits", "outbound", &limits::TRANSFERS),
         Setting::new("TransferLimits", "inbound", &limits::TRANSFERS),
         Setting::new("TransferLimits", "outbound_time", &limits::TRANSFER_OUT_TIME),
+        Setting::new("TransferLimits", "history_changes", &limits::HISTORY_CHANGES),
+        Setting::new("TransferLimits", "history_records", &limits::HISTORY_RECORDS),
         Setting::new("RateLimit", "answers_per_second", &limits::RATE_ANSWERS),
         Setting::new("RateLimit", "no_data_per_second", &limits::RATE_NO_DATA),
         Setting::new("RateLimit", "nxdomains_per_second", &limits::RATE_NXDOMAINS),

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::answer::{Access, InboundLimits, Peer, Primary, TransferLimits, TransferWideIps, Transfers, ZoneTransfer};
+use crate::answer::{
+    Access, HistoryLimits, InboundLimits, Peer, Primary, TransferLimits, TransferWideIps, Transfers, ZoneTransfer,
+};
 use crate::wire::{Keys, Name};
 use crate::zone::ZoneId;
 
@@ -49,6 +51,10 @@ fn in_all(written: &file::Node, place: &Place<'_>, issues: &Issues) -> TransferL
         outbound: at_once(own.outbound, "outbound"),
         inbound: at_once(own.inbound, "inbound"),
         outbound_time: limits::TRANSFER_OUT_TIME.take(outbound_time, &place.field("outbound_time"), issues),
+        history: HistoryLimits {
+            changes: limits::HISTORY_CHANGES.take(own.history_changes, &place.field("history_changes"), issues),
+            records: limits::HISTORY_RECORDS.take(own.history_records, &place.field("history_records"), issues),
+        },
     }
 }
 
@@ -175,7 +181,7 @@ mod tests {
 
     #[test]
     fn what_a_transfer_may_take_is_configured_with_its_units() {
-        let text = "node: n\nlimits: {transfers: {outbound: 3, outbound_time: 2m}}\nzones:\n  - name: example.\n    primary: {addresses: 192.0.2.1, \
+        let text = "node: n\nlimits: {transfers: {outbound: 3, outbound_time: 2m, history_changes: 7}}\nzones:\n  - name: example.\n    primary: {addresses: 192.0.2.1, \
                     records_max: 9, size_max: 2MiB, time_max: 5m, wait_max: 3s}\n";
         let config = load_text(text).unwrap();
         let id = ZoneId::from("example.".parse::<Name>().unwrap());
@@ -184,6 +190,7 @@ mod tests {
         assert_eq!((limits.records_max, limits.octets_max, seconds), (9, 2 << 20, (300, 3)));
         let in_all = config.transfers.limits;
         assert_eq!((in_all.outbound, in_all.inbound, in_all.outbound_time.as_secs()), (3, 10, 120));
+        assert_eq!((in_all.history.changes, in_all.history.records), (7, 200_000));
         let check = |primary: &str, expected: &str| {
             let text = format!("node: n\nzones: [{{name: a., primary: {{addresses: 192.0.2.1, {primary}}}}}]\n");
             assert_eq!(load_text(&text).unwrap_err(), [expected]);

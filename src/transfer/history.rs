@@ -3,13 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::answer::Snapshot;
+use crate::answer::{HistoryLimits, Snapshot};
 use crate::zone::{Change, Zone, ZoneId, is_newer};
-
-/// Changes kept of one zone.
-const CHANGES_MAX: usize = 100;
-/// Records kept in the changes of one zone; more are cheaper to send as a whole zone than to remember.
-const RECORDS_MAX: usize = 200_000;
 
 /// The changes of every zone that may be transferred.
 #[derive(Default)]
@@ -30,16 +25,22 @@ impl Histories {
         let mut served = HashMap::new();
         for (id, zone) in snapshot.zones().filter(|(id, zone)| is_kept(id) && zone.records() > 0) {
             let before = self.lock().remove(&id);
-            served.insert(id, History::following(before, zone));
+            served.insert(id, History::following(before, zone, transfers.limits.history));
         }
         *self.lock() = served;
     }
 
     /// Takes the changes over that led to `zone` before a restart, each starting where the one before ends.
-    pub(super) fn restore(&self, id: ZoneId, zone: &Arc<Zone>, changes: impl IntoIterator<Item = Arc<Change>>) {
+    pub(super) fn restore(
+        &self,
+        id: ZoneId,
+        zone: &Arc<Zone>,
+        changes: impl IntoIterator<Item = Arc<Change>>,
+        limits: HistoryLimits,
+    ) {
         let mut history = History { zone: Arc::clone(zone), changes: changes.into_iter().collect() };
         if history.changes.back().is_some_and(|last| last.to == zone.soa().serial) {
-            history.limit();
+            history.limit(limits);
             self.lock().insert(id, history);
         }
     }
@@ -60,12 +61,13 @@ impl Histories {
 }
 
 impl History {
-    fn following(before: Option<Self>, zone: &Arc<Zone>) -> Self {
+    fn following(before: Option<Self>, zone: &Arc<Zone>, limits: HistoryLimits) -> Self {
         let zone = Arc::clone(zone);
         let Some(mut history) = before else { return Self { zone, changes: VecDeque::new() } };
         let (from, to) = (history.zone.soa().serial, zone.soa().serial);
         if from == to || Arc::ptr_eq(&history.zone, &zone) {
-            // The same version, perhaps read from its file again.
+            // The same version, perhaps read from its file again, and perhaps by other settings.
+            history.limit(limits);
             return Self { zone, ..history };
         }
         let change = is_newer(to, from).then(|| Change::between(&history.zone, &zone)).flatten();
@@ -75,14 +77,14 @@ impl History {
             None => history.changes.clear(),
         }
         history.zone = zone;
-        history.limit();
+        history.limit(limits);
         history
     }
 
     /// Lets go of the oldest changes while there are too many, or too many records in them.
-    fn limit(&mut self) {
+    fn limit(&mut self, limits: HistoryLimits) {
         let mut records = self.changes.iter().map(|one| one.difference.len()).sum::<usize>();
-        while self.changes.len() > CHANGES_MAX || records > RECORDS_MAX {
+        while self.changes.len() > limits.changes || records > limits.records {
             let Some(oldest) = self.changes.pop_front() else { return };
             records -= oldest.difference.len();
         }
@@ -105,17 +107,19 @@ mod tests {
         Arc::new(builder.finish())
     }
 
-    fn after(serials: &[u32]) -> History {
-        let mut history = History::following(None, &zone(serials[0]));
+    const LIMITS: HistoryLimits = HistoryLimits { changes: 100, records: 200_000 };
+
+    fn after(serials: &[u32], limits: HistoryLimits) -> History {
+        let mut history = History::following(None, &zone(serials[0]), limits);
         for serial in &serials[1..] {
-            history = History::following(Some(history), &zone(*serial));
+            history = History::following(Some(history), &zone(*serial), limits);
         }
         history
     }
 
     #[test]
     fn changes_lead_from_each_kept_version_to_the_last() {
-        let history = after(&[1, 2, 3, 3, 7]);
+        let history = after(&[1, 2, 3, 3, 7], LIMITS);
         let histories = Histories::default();
         let id = ZoneId::from("example.".parse::<Name>().unwrap());
         histories.lock().insert(id.clone(), history);
@@ -128,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_serial_that_goes_back_ends_what_is_known() {
-        assert_eq!(after(&[1, 2, 1]).changes.len(), 0);
+        assert_eq!(after(&[1, 2, 1], LIMITS).changes.len(), 0);
     }
 
     #[test]
@@ -136,16 +140,26 @@ mod tests {
         let id = ZoneId::from("example.".parse::<Name>().unwrap());
         let steps = [1, 2, 3].map(|from| Arc::new(Change::between(&zone(from), &zone(from + 1)).unwrap()));
         let histories = Histories::default();
-        histories.restore(id.clone(), &zone(9), steps.clone());
+        histories.restore(id.clone(), &zone(9), steps.clone(), LIMITS);
         assert!(histories.lock().is_empty(), "they lead to another version");
-        histories.restore(id.clone(), &zone(4), steps);
+        histories.restore(id.clone(), &zone(4), steps.clone(), LIMITS);
         assert_eq!(histories.since(&id, &zone(4), 2).unwrap().len(), 2);
+        histories.restore(id.clone(), &zone(4), steps, HistoryLimits { changes: 1, ..LIMITS });
+        assert!(histories.since(&id, &zone(4), 2).is_none(), "the settings are others since");
     }
 
     #[test]
     fn the_oldest_changes_go_first() {
         let serials: Vec<u32> = (0..=150).collect();
-        let history = after(&serials);
-        assert_eq!((history.changes.len(), history.changes[0].from), (CHANGES_MAX, 50));
+        let check = |limits, expected| {
+            let history = after(&serials, limits);
+            assert_eq!((history.changes.len(), history.changes[0].from), expected);
+        };
+        check(LIMITS, (100, 50));
+        // Each change has two records beside the SOA.
+        check(HistoryLimits { records: 21, ..LIMITS }, (10, 140));
+        let fewer =
+            History::following(Some(after(&serials, LIMITS)), &zone(150), HistoryLimits { changes: 3, ..LIMITS });
+        assert_eq!(fewer.changes.len(), 3, "a reload with less room");
     }
 }

@@ -62,9 +62,10 @@ impl Server {
     /// changes still.
     pub fn remember(&self, journal: &Journal) {
         let snapshot = self.context.snapshot.load_full();
+        let limits = snapshot.transfers().limits.history;
         for (id, zone) in snapshot.zones() {
             if let Some(kept) = journal.kept(&id) {
-                self.histories.restore(id, zone, kept.changes.iter().map(|kept| Arc::clone(&kept.change)));
+                self.histories.restore(id, zone, kept.changes.iter().map(|kept| Arc::clone(&kept.change)), limits);
             }
         }
     }

@@ -11,8 +11,8 @@ use arc_swap::ArcSwap;
 use super::context::Context;
 use super::states::ZoneStates;
 use crate::answer::{
-    Chaos, InboundLimits, Peer, Primary, Settings, Snapshot, SyntheticZone, TransferLimits, Transfers, Unmatched,
-    ZoneTransfer,
+    Chaos, HistoryLimits, InboundLimits, Peer, Primary, Settings, Snapshot, SyntheticZone, TransferLimits, Transfers,
+    Unmatched, ZoneTransfer,
 };
 use crate::metrics::Metrics;
 use crate::wideip::Tables;
@@ -149,7 +149,8 @@ pub(super) fn primary(address: SocketAddr) -> Primary {
 
 /// A world that serves these zones and has `policy` for `example.`.
 pub(super) fn context(zones: &[Arc<Zone>], policy: ZoneTransfer, keys: Keys) -> Context {
-    let limits = TransferLimits { outbound: 2, inbound: 2, outbound_time: Duration::from_secs(3600) };
+    let history = HistoryLimits { changes: 100, records: 1000 };
+    let limits = TransferLimits { outbound: 2, inbound: 2, outbound_time: Duration::from_secs(3600), history };
     let settings = Settings {
         unmatched: Unmatched::NxDomain,
         chaos: Chaos::default(),
