@@ -17,6 +17,7 @@
 //! is (RFC 8767). Stale NXDOMAIN (19) is for negative answers out of a cache, which nothing here makes.
 
 use crate::wideip::{Decision, Reason};
+use crate::zone::Zone;
 
 /// What an answer is explained by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,6 +84,11 @@ impl ExtendedError {
             Self::Expired => "zone expired",
             Self::Prohibited | Self::NotAuthoritative | Self::NotSupported => "",
         }
+    }
+
+    /// What explains that a zone without records answers nothing: it has not come yet, or expired (RFC 1035 §4.3.5).
+    pub const fn of_empty(zone: &Zone) -> Self {
+        if zone.expires_at().is_some() { Self::Expired } else { Self::NotReady }
     }
 
     /// What explains an answer that a wide IP decided.

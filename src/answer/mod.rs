@@ -36,6 +36,7 @@ pub use access::{Denied, Queriers, QueryAccess};
 pub use cookies::{CookieMode, CookieOutcome, CookieSecret, Cookies};
 pub use extended_error::ExtendedError;
 pub use limits::{ADDITIONAL_NAMES_DEFAULT, CHAIN_DEFAULT, CHAIN_MAX, Limits, UPDATES_DEFAULT, UPDATES_MAX};
+pub use options::Circumstances;
 pub use outcome::{AnswerSource, Outcome, SignatureOutcome, Transport};
 pub use rate_limit::{Limited, RateLimit, RateMode};
 pub use respond::respond;

@@ -1,9 +1,43 @@
 //! The EDNS options of a reply: what was asked for, as far as there is something to say.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use super::request::Request;
 use super::snapshot::Snapshot;
 use super::view::View;
-use crate::wire::{Class, Keepalive, NameKey, Query, RecordType, ReplyOptions};
+use crate::wire::{Class, Edns, Keepalive, NameKey, Query, RecordType, ReplyOptions};
+
+/// Where and when a query came in, as far as options depend on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances {
+    /// Who asks.
+    pub source: IpAddr,
+    /// How long its connection is kept without a query; none where there is no connection.
+    pub idle: Option<Duration>,
+    /// The wall clock, in seconds since 1970.
+    pub unix_seconds: u64,
+}
+
+impl Snapshot {
+    /// The options of a reply that is made outside the answer path, to a query with this OPT record: those that do not
+    /// depend on the answer.
+    pub fn reply_options(&self, edns: &Edns, at: &Circumstances) -> ReplyOptions<'_> {
+        let checked = |cookie| self.settings.edns.cookies.check(cookie, at.source.to_canonical(), at.unix_seconds);
+        let cookie = edns.cookie.as_ref().and_then(|cookie| checked(cookie).reply);
+        independent(self, edns, cookie, at.idle.map(keepalive))
+    }
+
+    /// Whether replies say why they are what they are, to clients that understand it (RFC 8914).
+    pub fn explains(&self) -> bool {
+        self.settings.edns.extended_errors
+    }
+}
+
+/// How long a connection is kept without a query, in the units of RFC 7828 §3.1.
+pub(super) fn keepalive(idle: Duration) -> u16 {
+    u16::try_from(idle.as_millis() / 100).unwrap_or(u16::MAX)
+}
 
 /// The options that the query asked for; `keepalive` is for how long its connection is kept. The subnet's scope, what is
 /// left of the zone and the error are known once the answer is.
@@ -16,16 +50,27 @@ pub(super) fn asked<'s>(
     let edns = query.edns.as_ref().filter(|edns| edns.has_options)?;
     // RFC 7314 §2: only who asks for an SOA may be told for how long the zone may still be served.
     let is_about_expiry = request.refused.is_none() && (query.class, query.record_type) == (Class::IN, RecordType::SOA);
+    let expire = (edns.wants_expire && is_about_expiry).then_some(0);
+    Some(ReplyOptions { expire, ..independent(snapshot, edns, request.cookie.reply, keepalive) })
+}
+
+/// Those that do not depend on the answer, but for the subnet's scope.
+fn independent<'s>(
+    snapshot: &'s Snapshot,
+    edns: &Edns,
+    cookie: Option<[u8; 24]>,
+    keepalive: Option<u16>,
+) -> ReplyOptions<'s> {
     let nsid = snapshot.settings.chaos.id.as_ref().map(String::as_bytes);
-    Some(ReplyOptions {
+    ReplyOptions {
         nsid: nsid.filter(|_| edns.wants_nsid),
         client_subnet: edns.client_subnet.map(|subnet| (subnet, 0)),
-        expire: (edns.wants_expire && is_about_expiry).then_some(0),
-        cookie: request.cookie.reply,
-        // RFC 7828 §3.2.1: by datagram the option is ignored; only streams tell the worker a time.
+        expire: None,
+        cookie,
+        // RFC 7828 §3.2.1: by datagram the option is ignored; only streams have a time.
         keepalive: keepalive.filter(|_| edns.keepalive == Keepalive::Wanted),
         extended_error: None,
-    })
+    }
 }
 
 /// Adds what the answer has told: how many bits of the subnet decided, and what is left of the zone of that name now.

@@ -272,8 +272,7 @@ impl<'s, 'w> Resolver<'s, 'w> {
         }
         // A zone without records is one that has not come yet, or expired (RFC 1035 §4.3.5).
         if zone.records() == 0 {
-            let expired = zone.expires_at().is_some();
-            let explanation = Some(if expired { ExtendedError::Expired } else { ExtendedError::NotReady });
+            let explanation = Some(ExtendedError::of_empty(zone));
             let rcode = Rcode::SERVFAIL;
             self.resolution = Resolution { rcode, authoritative: false, explanation, ..self.resolution };
             return Ok(Step::End);

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::options::keepalive;
 use super::rate_limit::Limiter;
 use super::snapshot::Snapshot;
 use crate::status::Moment;
@@ -88,7 +89,7 @@ impl Worker {
 
     /// Tells how long the connection that the next queries come on is kept without one (RFC 7828).
     pub fn tell_idle(&mut self, idle: Duration) {
-        self.keepalive = Some(u16::try_from(idle.as_millis() / 100).unwrap_or(u16::MAX));
+        self.keepalive = Some(keepalive(idle));
     }
 
     /// Makes ready to limit the rate of responses as `snapshot` says, at the time `now`; once per batch of datagrams, and

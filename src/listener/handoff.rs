@@ -1,6 +1,7 @@
 //! Queries that are answered elsewhere: transfers, notifications and updates, which take time or change what is served.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -19,6 +20,8 @@ pub struct HandedOff {
     pub source: SocketAddr,
     /// The listener it came to, as configured.
     pub listener: SocketAddr,
+    /// How long its connection is kept without a query; none by datagram.
+    pub idle: Option<Duration>,
     /// Where the answer goes.
     pub replies: Replies,
 }

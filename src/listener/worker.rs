@@ -63,6 +63,8 @@ pub(super) struct Responder {
     transport: Transport,
     /// The configured address of the listener that queries come to.
     listener: SocketAddr,
+    /// How long the connection that queries come on is kept without one.
+    idle: Option<Duration>,
     /// When the last panic was logged, so that a packet sent in a loop does not fill the log.
     logged: Option<Moment>,
     /// When a response over its rate was logged last, and how many there were since.
@@ -94,6 +96,7 @@ impl Responder {
             service: service.clone(),
             transport,
             listener,
+            idle: None,
             logged: None,
             rate_logged: None,
             limited_since_log: 0,
@@ -118,6 +121,7 @@ impl Responder {
 
     /// Tells the worker how long the connection that the next queries come on is kept without one.
     pub(super) fn tell_idle(&mut self, idle: Duration) {
+        self.idle = Some(idle);
         self.worker.tell_idle(idle);
     }
 
@@ -160,7 +164,9 @@ impl Responder {
         if let Some(cookie) = counted_cookie(outcome.cookie) {
             self.counters.cookie(cookie);
         }
-        if let Some(error) = outcome.extended_error {
+        let is_handed_off = outcome.hand_off && self.service.hand_off.is_some();
+        // Who answers counts what the answer says.
+        if let Some(error) = outcome.extended_error.filter(|_| !is_handed_off) {
             self.counters.extended_error(error.code());
         }
         if let Some(limit) = outcome.limit {
@@ -169,7 +175,7 @@ impl Responder {
         if let Some(limited) = outcome.limited {
             self.limited(limited, source, now);
         }
-        if outcome.hand_off && self.service.hand_off.is_some() {
+        if is_handed_off {
             return Reply::HandOff;
         }
         if outcome.length == 0 {
@@ -192,7 +198,8 @@ impl Responder {
         replies: Replies,
         out: &mut [u8],
     ) -> Option<usize> {
-        let handed_off = HandedOff { packet: packet.to_vec(), source, listener: self.listener, replies };
+        let handed_off =
+            HandedOff { packet: packet.to_vec(), source, listener: self.listener, idle: self.idle, replies };
         if self.service.hand_off.as_ref()?.of(packet).try_send(handed_off).is_ok() {
             return None;
         }

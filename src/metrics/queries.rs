@@ -145,6 +145,18 @@ impl QueryCollector {
         }
     }
 
+    /// Counts an extended error of a reply that was made elsewhere than by a worker.
+    pub(super) fn extended_error(&self, protocol: Protocol, code: u16) {
+        let mut protocols = self.protocols.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = EXTENDED_ERRORS.iter().position(|(known, _)| *known == code);
+        let workers = protocols.get_mut(protocol as usize);
+        if let (Some(at), Some(workers)) = (at, workers)
+            && let Some(count) = workers.retired.get_mut(ERRORS_AT + at)
+        {
+            *count = count.wrapping_add(1);
+        }
+    }
+
     /// Cells for a new worker.
     pub(super) fn worker(&self, protocol: Protocol) -> QueryCounters {
         let cells = Arc::new(Cells::new());

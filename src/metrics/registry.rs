@@ -102,6 +102,11 @@ impl Metrics {
         self.queries.limit_hits(limit, 1);
     }
 
+    /// Counts an extended error (RFC 8914) of a reply that was made beside the answer path.
+    pub fn extended_error(&self, protocol: Protocol, code: u16) {
+        self.queries.extended_error(protocol, code);
+    }
+
     /// The counter of queries that were answered from a view; `-` is those that no view took.
     pub fn view_queries(&self, view: &str) -> IntCounter {
         self.view_queries.with_label_values(&[view])

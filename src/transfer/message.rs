@@ -2,14 +2,12 @@
 //! name asked for.
 
 use crate::wire::tsig::Signer;
-use crate::wire::{HEADER_LENGTH, Opcode, Query, Rcode, RecordType, UDP_PAYLOAD};
+use crate::wire::{HEADER_LENGTH, Opcode, Query, Rcode, RecordType, ReplyOptions, UDP_PAYLOAD};
 
 /// The longest message of a stream, and of anything.
 pub(super) const MESSAGE_MAX: usize = 65_535;
 /// Octets that OPT takes.
 const OPT: usize = 11;
-/// The most octets of an explanation.
-const EXPLAINED_MAX: usize = 160;
 /// The question's name, where every message has it.
 const QUESTION: u16 = 0xc00c;
 
@@ -26,26 +24,24 @@ pub(super) struct Writer<'q> {
     signer: Option<Signer>,
     /// The last owner and where it stands.
     owner: (Vec<u8>, u16),
-    /// Why the answer is what it is, as an option of OPT (RFC 8914).
-    explained: Vec<u8>,
+    /// The options of OPT; of several messages the first has them (RFC 5936 §2.2.5).
+    options: Vec<u8>,
 }
 
 impl<'q> Writer<'q> {
     /// A reply to `query`, read from `packet`, that takes at most `limit` octets.
-    pub(super) fn new(packet: &'q [u8], query: &'q Query, signer: Option<Signer>, limit: usize) -> Self {
+    pub(super) fn new(
+        packet: &'q [u8],
+        query: &'q Query,
+        signer: Option<Signer>,
+        limit: usize,
+        options: Vec<u8>,
+    ) -> Self {
         let signature = signer.as_ref().map_or(0, Signer::octets);
-        let limit = limit.min(MESSAGE_MAX).saturating_sub(signature + OPT);
+        let limit = limit.min(MESSAGE_MAX).saturating_sub(signature + OPT + options.len());
         let head = packet.get(..query.question_end).unwrap_or(packet);
-        let mut writer = Self {
-            query,
-            head,
-            octets: Vec::new(),
-            answers: 0,
-            limit,
-            signer,
-            owner: (Vec::new(), QUESTION),
-            explained: Vec::new(),
-        };
+        let mut writer =
+            Self { query, head, octets: Vec::new(), answers: 0, limit, signer, owner: (Vec::new(), QUESTION), options };
         writer.begin();
         writer
     }
@@ -103,14 +99,16 @@ impl<'q> Writer<'q> {
         true
     }
 
-    /// Says in the message why the answer is what it is (RFC 8914), as far as the client can read it and there is room.
-    pub(super) fn explain(&mut self, code: u16, text: &str) {
-        let cut = text.char_indices().map(|(at, _)| at).find(|at| *at >= EXPLAINED_MAX).unwrap_or(text.len());
-        let text = text.get(..cut).unwrap_or_default();
-        let Ok(length) = u16::try_from(text.len() + 2) else { return };
-        if self.query.edns.is_some() && self.octets.len() + 6 + text.len() <= self.limit {
-            self.explained = [&[0, 15][..], &length.to_be_bytes(), &code.to_be_bytes(), text.as_bytes()].concat();
+    /// Adds options to the first message, before its records; false, and nothing is added, where there is no room.
+    pub(super) fn add(&mut self, options: &ReplyOptions<'_>) -> bool {
+        let mut octets = Vec::new();
+        options.append_to(&mut octets);
+        let fits = self.query.edns.is_some() && self.octets.len() + octets.len() <= self.limit;
+        if fits {
+            self.limit -= octets.len();
+            self.options.append(&mut octets);
         }
+        fits
     }
 
     /// The message as it stands, ended and signed; the next one begins. None when it cannot be signed.
@@ -128,9 +126,9 @@ impl<'q> Writer<'q> {
         if has_opt {
             let [size, size_low] = UDP_PAYLOAD.to_be_bytes();
             let extended = rcode_high << 4 | rcode_low >> 4;
-            let [length, length_low] = u16::try_from(self.explained.len()).unwrap_or(0).to_be_bytes();
+            let [length, length_low] = u16::try_from(self.options.len()).unwrap_or(0).to_be_bytes();
             self.octets.extend_from_slice(&[0, 0, 41, size, size_low, extended, 0, 0, 0, length, length_low]);
-            self.octets.append(&mut self.explained);
+            self.octets.append(&mut self.options);
         }
         if let Some(signer) = &mut self.signer {
             let length = self.octets.len();

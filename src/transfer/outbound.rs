@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc::Sender;
 
 use super::message::{MESSAGE_MAX, Writer};
+use super::requests::Request;
 use super::steered::Steered;
-use crate::wire::tsig::Signer;
-use crate::wire::{Query, Rcode, RecordType};
+use crate::wire::{Rcode, RecordType};
 use crate::zone::{Change, Record, Zone};
 
 /// A message that has this many octets is sent. Half of what fits: a client starts to work sooner, and one large record
@@ -39,17 +39,11 @@ pub(super) struct Outbound<'q> {
 }
 
 impl<'q> Outbound<'q> {
-    /// Sends to `replies`; every message is signed by `signer` at the time `now`.
-    pub(super) fn new(
-        zone: Arc<Zone>,
-        packet: &'q [u8],
-        query: &'q Query,
-        signer: Option<Signer>,
-        replies: Sender<Vec<u8>>,
-        now: u64,
-    ) -> Self {
+    /// Sends the answer to a request to `replies`; every message is signed at the time `now`.
+    pub(super) fn new(request: &'q Request, zone: Arc<Zone>, replies: Sender<Vec<u8>>, now: u64) -> Self {
         let apex_octets = zone.apex().as_wire().len();
-        let writer = Writer::new(packet, query, signer, MESSAGE_MAX);
+        let mut writer = request.writer(MESSAGE_MAX);
+        writer.add(&request.expire(&zone, now));
         Self { zone, writer, replies, now, apex_octets, records: 0 }
     }
 

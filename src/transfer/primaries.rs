@@ -218,7 +218,8 @@ mod tests {
         let notify = |zone: &str, source: &str| {
             let packet = request(1, Opcode::NOTIFY, name(zone).as_wire(), RecordType::SOA, None);
             let (source, listener) = (source.parse().unwrap(), "127.0.0.1:53".parse().unwrap());
-            let handed_off = HandedOff { packet, source, listener, replies: Replies::Datagram(Box::new(|_| {})) };
+            let handed_off =
+                HandedOff { packet, source, listener, idle: None, replies: Replies::Datagram(Box::new(|_| {})) };
             let (request, _) = Request::read(handed_off, &snapshot, NOW).unwrap();
             primaries.notified(&snapshot, &request, source)
         };

@@ -1,13 +1,19 @@
 //! What another server asks of us, read once: query, signature, the zone it is about.
 
-use crate::answer::{Origin, Snapshot};
+use super::message::Writer;
+use crate::answer::{Circumstances, ExtendedError, Origin, Snapshot};
 use crate::listener::{HandedOff, Replies};
 use crate::wire::tsig::{Check, Signer, check};
-use crate::wire::{Name, NameKey, Query, RecordType, Records};
-use crate::zone::ZoneId;
+use crate::wire::{Name, NameKey, Query, RecordType, Records, ReplyOptions, UDP_PAYLOAD};
+use crate::zone::{Zone, ZoneId};
 
 /// Octets of a signature that tell it from all others: the fewest that RFC 8945 §5.2.2.1 lets a MAC have.
 const SIGNATURE_OCTETS: usize = 10;
+/// The most octets of a reply by datagram to a client without EDNS (RFC 1035 §4.2.1).
+const DATAGRAM_MAX: u16 = 512;
+
+/// The most octets of an explanation.
+const EXPLAINED_MAX: usize = 160;
 
 /// A query that was handed off.
 pub struct Request {
@@ -19,12 +25,16 @@ pub struct Request {
     pub(super) has_view: bool,
     /// Signs the replies, when the query was signed.
     pub(super) signer: Option<Signer>,
+    /// The options of the first reply.
+    options: Vec<u8>,
+    /// Whether replies say why they are what they are.
+    explains: bool,
 }
 
 impl Request {
     /// Reads a packet that the answer path let through; none when its signature is not good any more.
     pub fn read(handed_off: HandedOff, snapshot: &Snapshot, now: u64) -> Option<(Self, Replies)> {
-        let HandedOff { packet, source, listener, replies } = handed_off;
+        let HandedOff { packet, source, listener, idle, replies } = handed_off;
         let mut key = NameKey::root(snapshot.seed());
         let query = Query::parse(&packet, &mut key, snapshot.seed()).ok()?;
         let signer = match query.tsig.map(|at| check(&packet, at, snapshot.keys(), now)) {
@@ -37,7 +47,39 @@ impl Request {
         let name = view.map(|view| view.name().clone()).unwrap_or_default();
         let zone = ZoneId::new(name, Name::from_wire(key.as_wire()).ok()?);
         let has_view = view.is_some();
-        Some((Self { packet, query, zone, has_view, signer }, replies))
+        let mut options = Vec::new();
+        if let Some(edns) = &query.edns {
+            let at = Circumstances { source: source.ip(), idle, unix_seconds: now };
+            snapshot.reply_options(edns, &at).append_to(&mut options);
+        }
+        let explains = query.edns.is_some() && snapshot.explains();
+        Some((Self { packet, query, zone, has_view, signer, options, explains }, replies))
+    }
+
+    /// Writes replies of at most `limit` octets each.
+    pub(super) fn writer(&self, limit: usize) -> Writer<'_> {
+        Writer::new(&self.packet, &self.query, self.signer.clone(), limit, self.options.clone())
+    }
+
+    /// Writes a reply that may go out by datagram.
+    pub(super) fn short_writer(&self) -> Writer<'_> {
+        let offered = self.query.edns.as_ref().map_or(DATAGRAM_MAX, |edns| edns.udp_size.min(UDP_PAYLOAD));
+        self.writer(usize::from(offered))
+    }
+
+    /// Why the answer is what it is, where the client can read it and may be told.
+    pub(super) fn explained<'e>(&self, explanation: Option<(ExtendedError, &'e str)>) -> ReplyOptions<'e> {
+        let explanation = explanation.filter(|_| self.explains);
+        ReplyOptions {
+            extended_error: explanation.map(|(error, text)| (error.code(), cut(text))),
+            ..Default::default()
+        }
+    }
+
+    /// For how long the zone may be served, where that is asked.
+    pub(super) fn expire(&self, zone: &Zone, now: u64) -> ReplyOptions<'static> {
+        let is_asked = self.query.edns.as_ref().is_some_and(|edns| edns.wants_expire);
+        ReplyOptions { expire: zone.expires_in(now).filter(|_| is_asked), ..Default::default() }
     }
 
     /// The name of the key that signed it.
@@ -75,6 +117,12 @@ impl Request {
         let record = Records::new(&self.packet, self.query.question_end).next_record()?;
         serial_of(record.record_type, &record.rdata).filter(|_| record.name == self.zone.apex)
     }
+}
+
+/// An explanation that is no longer than it should be.
+fn cut(text: &str) -> &str {
+    let end = text.char_indices().map(|(at, _)| at).find(|at| *at >= EXPLAINED_MAX).unwrap_or(text.len());
+    text.get(..end).unwrap_or_default()
 }
 
 /// The serial in an SOA's RDATA.

@@ -9,7 +9,6 @@ use tracing::{error, info, warn};
 
 use super::context::Context;
 use super::history::Histories;
-use super::message::Writer;
 use super::notify::Notifier;
 use super::outbound::{Content, Outbound};
 use super::primaries::Primaries;
@@ -17,19 +16,17 @@ use super::requests::Request;
 use super::secondary::NewZone;
 use super::steered;
 use super::store::{Stored, ZoneStore};
-use crate::answer::{Snapshot, TransferWideIps, ZoneTransfer};
+use crate::answer::{ExtendedError, Snapshot, TransferWideIps, ZoneTransfer};
 use crate::journal::Journal;
 use crate::listener::{HandedOff, Replies};
-use crate::metrics::{Limit, Site, TransferKind, TransferResult};
+use crate::metrics::{Limit, Protocol, Site, TransferKind, TransferResult};
 use crate::wideip::Tables;
 use crate::wire::{Opcode, Rcode, RecordType};
 use crate::zone::{Zone, ZoneId, is_newer};
 
-/// The most octets of a reply by datagram.
-const DATAGRAM_MAX: usize = 512;
-
-/// What is given to whom, with a place among the transfers under way; or the code that is answered, and why.
-type Judged<'s> = Result<(Arc<Zone>, &'s ZoneTransfer, Arc<()>), (Rcode, TransferResult)>;
+/// What is given to whom, with a place among the transfers under way; or the code that is answered, what explains it,
+/// and what is counted.
+type Judged<'s> = Result<(Arc<Zone>, &'s ZoneTransfer, Arc<()>), (Rcode, Option<ExtendedError>, TransferResult)>;
 
 /// The serving side.
 pub struct Server {
@@ -122,7 +119,7 @@ impl Server {
         let (snapshot, source) = (self.context.snapshot.load_full(), handed_off.source);
         let Some((request, replies)) = Request::read(handed_off, &snapshot, self.context.now()) else { return };
         if !request.has_view {
-            return reply(&self.context, &request, replies, Rcode::REFUSED);
+            return reply(&self.context, &request, replies, Rcode::REFUSED, Some(ExtendedError::Prohibited));
         }
         match (request.query.opcode, request.query.record_type) {
             (Opcode::QUERY, RecordType::AXFR) => {
@@ -133,9 +130,14 @@ impl Server {
             }
             (Opcode::NOTIFY, _) => {
                 let rcode = self.primaries.notified(&snapshot, &request, source);
-                reply(&self.context, &request, replies, rcode);
+                let explanation = match rcode {
+                    Rcode::REFUSED => Some(ExtendedError::Prohibited),
+                    Rcode::NOTAUTH => Some(ExtendedError::NotAuthoritative),
+                    _ => None,
+                };
+                reply(&self.context, &request, replies, rcode, explanation);
             }
-            _ => reply(&self.context, &request, replies, Rcode::NOTIMP),
+            _ => reply(&self.context, &request, replies, Rcode::NOTIMP, Some(ExtendedError::NotSupported)),
         }
     }
 
@@ -152,13 +154,13 @@ impl Server {
         let policy = snapshot.transfers().get(&request.zone);
         let (zone, policy, permit) = match self.judge(snapshot, &request, source, zone, policy) {
             Ok(judged) => judged,
-            Err((rcode, result)) => {
+            Err((rcode, explanation, result)) => {
                 self.context.metrics.transferred_out(kind, result);
                 if result == TransferResult::Refused {
                     let key = request.key_name().map(ToString::to_string).unwrap_or_default();
                     info!(zone = %request.zone, %source, key, "a zone transfer was refused");
                 }
-                return reply(&self.context, &request, replies, rcode);
+                return reply(&self.context, &request, replies, rcode, explanation);
             }
         };
         let content = self.content(snapshot, &request, &zone, policy, &replies, kind);
@@ -180,16 +182,18 @@ impl Server {
         policy: Option<&'s ZoneTransfer>,
     ) -> Judged<'s> {
         // RFC 5936 §2.2.1.
-        let zone = zone.ok_or((Rcode::NOTAUTH, TransferResult::NoZone))?;
+        let not_ours = (Rcode::NOTAUTH, Some(ExtendedError::NotAuthoritative), TransferResult::NoZone);
+        let zone = zone.ok_or(not_ours)?;
         let policy = policy.filter(|policy| policy.allows(source.ip(), request.key_name()));
-        let policy = policy.ok_or((Rcode::REFUSED, TransferResult::Refused))?;
+        let refused = (Rcode::REFUSED, Some(ExtendedError::Prohibited), TransferResult::Refused);
+        let policy = policy.ok_or(refused)?;
         if zone.records() == 0 {
-            return Err((Rcode::SERVFAIL, TransferResult::NoZone));
+            return Err((Rcode::SERVFAIL, Some(ExtendedError::of_empty(&zone)), TransferResult::NoZone));
         }
         // One of them is ours.
         if Arc::strong_count(&self.under_way) > snapshot.transfers().limits.outbound {
             self.context.metrics.limit_hit(Limit::Transfers);
-            return Err((Rcode::SERVFAIL, TransferResult::Quota));
+            return Err((Rcode::SERVFAIL, None, TransferResult::Quota));
         }
         Ok((zone, policy, Arc::clone(&self.under_way)))
     }
@@ -241,8 +245,7 @@ fn send(
             return datagram(context, request, &zone, replies);
         }
     };
-    let signer = request.signer.clone();
-    let outbound = Outbound::new(zone, &request.packet, &request.query, signer, stream, context.now());
+    let outbound = Outbound::new(request, zone, stream, context.now());
     let result = match (outbound.run(content), content) {
         (Ok(_), Content::Soa) => TransferResult::UpToDate,
         (Ok(records), _) => {
@@ -263,7 +266,8 @@ fn send(
 
 /// Answers IXFR by datagram with the SOA (RFC 1995 §2): the client sees whether to come over TCP.
 fn datagram(context: &Context, request: &Request, zone: &Zone, replies: Replies) {
-    let mut writer = Writer::new(&request.packet, &request.query, request.signer.clone(), DATAGRAM_MAX);
+    let mut writer = request.short_writer();
+    writer.add(&request.expire(zone, context.now()));
     if let Some(soa) = zone.soa_record() {
         let owner = soa.name.as_wire();
         writer.record(owner, owner.len(), soa.record_type, soa.ttl, &soa.rdata);
@@ -273,24 +277,39 @@ fn datagram(context: &Context, request: &Request, zone: &Zone, replies: Replies)
     }
 }
 
-/// "Prohibited" of RFC 8914 §4.19.
-const PROHIBITED: u16 = 18;
-
 /// Answers a request that changes a zone with a code, and with the reason where there is one to give.
-pub fn answer(context: &Context, request: &Request, replies: Replies, rcode: Rcode, prohibited: Option<&str>) {
-    let mut writer = Writer::new(&request.packet, &request.query, request.signer.clone(), DATAGRAM_MAX);
-    if let Some(reason) = prohibited {
-        writer.explain(PROHIBITED, reason);
-    }
-    if let Some(message) = writer.finish(rcode, false, context.now()) {
-        replies.send(message);
-    }
+pub fn answer(
+    context: &Context,
+    request: &Request,
+    replies: Replies,
+    rcode: Rcode,
+    explanation: Option<(ExtendedError, &str)>,
+) {
+    finish(context, request, replies, (rcode, false), explanation);
 }
 
-/// Answers with a code alone.
-pub(super) fn reply(context: &Context, request: &Request, replies: Replies, rcode: Rcode) {
-    let mut writer = Writer::new(&request.packet, &request.query, request.signer.clone(), DATAGRAM_MAX);
-    let is_authoritative = rcode == Rcode::NOERROR;
+/// Answers with a code alone, and what explains it.
+fn reply(context: &Context, request: &Request, replies: Replies, rcode: Rcode, explanation: Option<ExtendedError>) {
+    let explanation = explanation.map(|error| (error, error.text()));
+    finish(context, request, replies, (rcode, rcode == Rcode::NOERROR), explanation);
+}
+
+fn finish(
+    context: &Context,
+    request: &Request,
+    replies: Replies,
+    (rcode, is_authoritative): (Rcode, bool),
+    explanation: Option<(ExtendedError, &str)>,
+) {
+    let mut writer = request.short_writer();
+    let options = request.explained(explanation);
+    if let Some((code, _)) = options.extended_error.filter(|_| writer.add(&options)) {
+        let protocol = match &replies {
+            Replies::Datagram(_) => Protocol::Udp,
+            Replies::Stream(_) => Protocol::Tcp,
+        };
+        context.metrics.extended_error(protocol, code);
+    }
     if let Some(message) = writer.finish(rcode, is_authoritative, context.now()) {
         replies.send(message);
     }

@@ -8,7 +8,7 @@ use tracing::{debug, error, info};
 
 use super::forward::Forwarder;
 use super::message::{Refusal, Update};
-use crate::answer::Snapshot;
+use crate::answer::{ExtendedError, Snapshot};
 use crate::listener::{HandedOff, Replies};
 use crate::metrics::{Limit, Site, UpdateResult};
 use crate::transfer::{Context, Request, answer};
@@ -135,6 +135,10 @@ pub(super) fn refuse(context: &Context, request: &Request, source: SocketAddr, r
         UpdateResult::Prerequisite => debug!(%zone, %source, key, %rcode, %reason, "an update was not carried out"),
         _ => info!(%zone, %source, key, %rcode, %reason, "an update was refused"),
     }
-    let explained = (refusal.rcode == Rcode::REFUSED).then_some(&*refusal.reason);
-    answer(context, request, replies, refusal.rcode, explained);
+    let explanation = match refusal.rcode {
+        Rcode::REFUSED => Some(ExtendedError::Prohibited),
+        Rcode::NOTAUTH => Some(ExtendedError::NotAuthoritative),
+        _ => None,
+    };
+    answer(context, request, replies, refusal.rcode, explanation.map(|error| (error, &*refusal.reason)));
 }

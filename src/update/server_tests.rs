@@ -69,7 +69,7 @@ fn hand(server: &Server, source: &str) -> Option<u8> {
     let (send, mut replies) = mpsc::channel(1);
     let source: SocketAddr = source.parse().unwrap();
     let listener = "127.0.0.1:53".parse().unwrap();
-    server.handle(HandedOff { packet, source, listener, replies: Replies::Stream(send) }).unwrap();
+    server.handle(HandedOff { packet, source, listener, idle: None, replies: Replies::Stream(send) }).unwrap();
     replies.try_recv().ok().map(|reply| reply[3] & 0xf)
 }
 

@@ -18,7 +18,7 @@ pub struct ReplyOptions<'a> {
     pub keepalive: Option<u16>,
     /// Why the answer is what it is: a code of RFC 8914 §5.2 and a text. No room is kept for it, because it must not
     /// make an answer truncated that would fit without.
-    pub extended_error: Option<(u16, &'static str)>,
+    pub extended_error: Option<(u16, &'a str)>,
 }
 
 /// Writes one option, made of parts, or nothing of it.
@@ -43,6 +43,17 @@ impl ReplyOptions<'_> {
             + octets(self.expire.is_some(), 4)
             + octets(self.cookie.is_some(), 24)
             + octets(self.keepalive.is_some(), 2)
+    }
+
+    /// Appends them as they stand in an OPT record.
+    pub fn append_to(&self, octets: &mut Vec<u8>) {
+        self.write(&mut |code, parts| {
+            let length = u16::try_from(parts.iter().map(|part| part.len()).sum::<usize>()).map_err(|_| Full)?;
+            octets.extend_from_slice(&code.to_be_bytes());
+            octets.extend_from_slice(&length.to_be_bytes());
+            parts.iter().for_each(|part| octets.extend_from_slice(part));
+            Ok(())
+        });
     }
 
     /// Writes them in the order of their codes. What does not fit is left out.
@@ -92,13 +103,7 @@ mod tests {
         };
         let written = |options: &ReplyOptions<'_>| {
             let mut out = Vec::new();
-            options.write(&mut |code, parts| {
-                let data = parts.concat();
-                out.extend_from_slice(&code.to_be_bytes());
-                out.extend_from_slice(&u16::try_from(data.len()).unwrap().to_be_bytes());
-                out.extend_from_slice(&data);
-                Ok(())
-            });
+            options.append_to(&mut out);
             out
         };
         let whole = written(&all);
