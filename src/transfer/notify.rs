@@ -1,4 +1,5 @@
 //! Telling secondaries that a zone changed (RFC 1996), again until they answer, then looking which version they have.
+//! Of changes that follow each other closely the last one is told.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -23,14 +24,24 @@ use crate::zone::{Record, ZoneId};
 const TRIES_MAX: u32 = 7;
 /// How long an answer is waited for the first time; twice as long each time after.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// Between two changes that one secondary is told of, at least; a change that comes sooner waits, and gives way to the next.
+const APART: Duration = Duration::from_secs(1);
 /// How often the version of a secondary that was told is looked at, at most.
 const LOOKS_MAX: u32 = 6;
 
 /// Who was told what.
 pub(super) struct Notifier {
     context: Context,
-    /// By zone and secondary: the serial told, and the task that tells it.
-    told: HashMap<(ZoneId, Peer), (u32, AbortHandle)>,
+    /// By zone and secondary.
+    told: HashMap<(ZoneId, Peer), Told>,
+}
+
+/// What one secondary is told of one zone.
+struct Told {
+    serial: u32,
+    /// When the telling begins, or began.
+    since: Instant,
+    task: AbortHandle,
 }
 
 impl Notifier {
@@ -38,21 +49,20 @@ impl Notifier {
         Self { context, told: HashMap::new() }
     }
 
-    /// Tells the secondaries of every zone whose serial they were not told yet; a newer serial ends the telling of the
-    /// last. After a start all are told: they may have missed a change.
+    /// Tells the secondaries of every zone whose serial they were not told yet: at once, or once [`APART`] is over since
+    /// the change before. A newer serial ends the telling of the last. After a start all are told: they may have missed
+    /// a change.
     pub(super) fn follow(&mut self, snapshot: &Snapshot) {
-        let mut wanted = HashMap::new();
+        let (now, mut wanted) = (Instant::now(), HashMap::new());
         for (id, policy) in snapshot.transfers().iter().filter(|(_, policy)| !policy.notify.is_empty()) {
             let Some(soa) = snapshot.zone(id).and_then(|zone| zone.soa_record()) else { continue };
             let Some(serial) = serial_of(soa.record_type, &soa.rdata) else { continue };
             for peer in &policy.notify {
                 let entry = (id.clone(), peer.clone());
-                let task = match self.told.remove(&entry) {
-                    Some((told, task)) if told == serial => task,
+                let told = match self.told.remove(&entry) {
+                    Some(told) if told.serial == serial => told,
                     before => {
-                        if let Some((_, task)) = before {
-                            task.abort();
-                        }
+                        let since = before.map_or(now, |before| before.end(now));
                         let telling = Telling {
                             context: self.context.clone(),
                             id: id.clone(),
@@ -66,17 +76,27 @@ impl Notifier {
                                 .cloned()
                                 .map(Signer::request),
                         };
-                        tokio::spawn(telling.run()).abort_handle()
+                        let task = tokio::spawn(async move {
+                            sleep_until(since).await;
+                            telling.run().await;
+                        });
+                        Told { serial, since, task: task.abort_handle() }
                     }
                 };
-                wanted.insert(entry, (serial, task));
+                wanted.insert(entry, told);
             }
         }
         // What is left is configured no more.
-        for (_, task) in self.told.drain().map(|(_, told)| told) {
-            task.abort();
-        }
+        self.told.drain().for_each(|(_, told)| told.task.abort());
         self.told = wanted;
+    }
+}
+
+impl Told {
+    /// Ends the telling; when the next may begin. What waits still is replaced by it and does not put it off.
+    fn end(self, now: Instant) -> Instant {
+        self.task.abort();
+        if self.since >= now { self.since } else { now.max(self.since + APART) }
     }
 }
 
@@ -191,7 +211,7 @@ mod tests {
     use crate::answer::{Peer, ZoneTransfer};
     use crate::transfer::testing::*;
     use crate::wire::Keys;
-    use crate::zone::{Zone, load, master};
+    use crate::zone::{Zone, ZoneMap, load, master};
 
     fn version(serial: u32) -> Arc<Zone> {
         let text = format!("$TTL 60\n@ SOA ns.example.net. h.example.net. {serial} 1 2 3 4\n@ NS ns.example.net.\n");
@@ -233,6 +253,34 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(10_000)).await;
             assert_eq!(counted(&context, "unanswered"), u64::from(TRIES_MAX));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn changes_that_follow_each_other_closely_are_told_once_a_second() {
+        let secondary = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        secondary.set_nonblocking(true).unwrap();
+        let (context, mut notifier) = world(secondary.local_addr().unwrap());
+        let (start, mut told, mut octets) = (Instant::now(), Vec::new(), [0; 512]);
+        // Some eight changes a second for five seconds, and then none.
+        for step in 0..80_u32 {
+            if step < 40 {
+                let snapshot = context.snapshot.load_full();
+                let zones = [ZoneMap::build([version(100 + step)], SEED)];
+                notifier.follow(&Snapshot::clone(&snapshot).with_zones(zones));
+            }
+            tokio::time::sleep(Duration::from_millis(130)).await;
+            while let Ok((length, _)) = secondary.recv_from(&mut octets) {
+                let numbers = octets[..length].last_chunk::<20>().unwrap();
+                let serial = u32::from_be_bytes(*numbers.first_chunk().unwrap());
+                told.push((start.elapsed().as_millis(), serial));
+            }
+        }
+        assert_eq!(told[0], (130, 100), "the first one at once");
+        let others: Vec<_> = told.iter().filter(|(_, serial)| *serial != 139).collect();
+        assert_eq!(others.len(), 6, "{told:?}");
+        // They are looked at every 130 ms.
+        assert!(told.windows(2).all(|two| two[1].0 - two[0].0 >= 1000 - 130), "{told:?}");
+        assert!(told.iter().any(|(at, serial)| *serial == 139 && *at < 6500), "the last one is told: {told:?}");
     }
 
     #[tokio::test]
