@@ -3,13 +3,14 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::inbound::{Fault, Inbound, Progress};
-use super::message::{request, signed};
+use super::message::{asking_expire, request, signed};
 use super::reply::Reply;
 use super::requests::serial_of;
 use crate::answer::InboundLimits;
@@ -18,12 +19,25 @@ use crate::wire::tsig::{Signed, Signer, Verifier};
 use crate::wire::{Key, Name, Opcode, Rcode, RecordType};
 use crate::zone::{Zone, is_newer};
 
-/// What a primary has for us.
+/// How long a version that has come waits for word of how long it may be served.
+const EXPIRE_WAIT: Duration = Duration::from_secs(1);
+
+/// What a primary has for us, and for how many seconds it may be served, where the primary tells (RFC 7314).
 pub(super) enum Fetched {
     /// Nothing newer.
-    UpToDate,
-    /// Another version, whole and checked, in so many records.
-    Zone(Zone, u64),
+    UpToDate {
+        /// What is told.
+        expire: Option<u32>,
+    },
+    /// Another version, whole and checked.
+    Zone {
+        /// The version.
+        zone: Zone,
+        /// How many records came.
+        records: u64,
+        /// What is told.
+        expire: Option<u32>,
+    },
 }
 
 /// Why nothing was fetched.
@@ -37,14 +51,29 @@ pub(super) enum FetchError {
     Refused(String),
     /// It sent more, or took longer, than is allowed.
     Limit(Limit, String),
+    /// It does not know EDNS (RFC 6891 §7).
+    NoEdns(String),
 }
 
 impl FetchError {
     /// What to tell people.
     pub(super) fn reason(&self) -> &str {
-        let (Self::NoChanges(reason) | Self::Unreached(reason) | Self::Refused(reason) | Self::Limit(_, reason)) = self;
+        let (Self::NoChanges(reason)
+        | Self::Unreached(reason)
+        | Self::Refused(reason)
+        | Self::Limit(_, reason)
+        | Self::NoEdns(reason)) = self;
         reason
     }
+}
+
+/// Whether questions carry an OPT record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// They do, and ask for EXPIRE (RFC 7314 §4).
+    Edns,
+    /// They are as before EDNS.
+    Plain,
 }
 
 /// One zone and how it is asked for.
@@ -66,36 +95,55 @@ impl Client<'_> {
         old: Option<&Arc<Zone>>,
         kind: TransferKind,
     ) -> Result<Fetched, FetchError> {
+        match self.fetch_as(Form::Edns, primary, old, kind).await {
+            Err(FetchError::NoEdns(_)) => self.fetch_as(Form::Plain, primary, old, kind).await,
+            fetched => fetched,
+        }
+    }
+
+    async fn fetch_as(
+        &self,
+        form: Form,
+        primary: SocketAddr,
+        old: Option<&Arc<Zone>>,
+        kind: TransferKind,
+    ) -> Result<Fetched, FetchError> {
         let unreached = |reason: String| FetchError::Unreached(reason);
         let connected = timeout(self.limits.wait_max, TcpStream::connect(primary)).await;
         let connected = connected.map_err(|_| unreached("connecting took too long".to_owned()))?;
         let mut stream = connected.map_err(|error| unreached(format!("connecting: {error}")))?;
-        self.fetch_over(&mut stream, old, kind).await
+        self.fetch_over(form, &mut stream, old, kind).await
     }
 
-    /// As [`Self::fetch`], over a stream that is open.
+    /// As [`Self::fetch`], over a stream that is open, in one form.
     pub(super) async fn fetch_over(
         &self,
+        form: Form,
         stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
         old: Option<&Arc<Zone>>,
         kind: TransferKind,
     ) -> Result<Fetched, FetchError> {
         if let Some(old) = old {
-            let serial = self.serial(stream).await?;
+            let (serial, expire) = self.serial(form, stream).await?;
             if !is_newer(serial, old.soa().serial) {
-                return Ok(Fetched::UpToDate);
+                // What an older version than ours may be served for says nothing of ours.
+                return Ok(Fetched::UpToDate { expire: expire.filter(|_| serial == old.soa().serial) });
             }
         }
-        let transfer = timeout(self.limits.time_max, self.transfer(stream, old, kind));
+        let transfer = timeout(self.limits.time_max, self.transfer(form, stream, old, kind));
         transfer.await.unwrap_or_else(|_| {
             let reason = format!("the transfer took longer than {:?} (`time_max`)", self.limits.time_max);
             Err(FetchError::Limit(Limit::TransferTime, reason))
         })
     }
 
-    /// The serial the primary has.
-    async fn serial(&self, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Result<u32, FetchError> {
-        let mut asked = self.ask(stream, RecordType::SOA, None).await?;
+    /// The serial the primary has, and for how long it may be served.
+    async fn serial(
+        &self,
+        form: Form,
+        stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    ) -> Result<(u32, Option<u32>), FetchError> {
+        let mut asked = self.ask(form, stream, RecordType::SOA, None).await?;
         let message = self.receive(stream).await?;
         let (reply, _) = asked.check(&message, self)?;
         if reply.rcode != Rcode::NOERROR {
@@ -103,19 +151,22 @@ impl Client<'_> {
         }
         let record = reply.answers.first().filter(|record| record.name == *self.apex);
         let serial = record.and_then(|record| serial_of(record.record_type, &record.rdata));
-        serial.ok_or_else(|| FetchError::Refused("the primary has no SOA".to_owned()))
+        let serial = serial.ok_or_else(|| FetchError::Refused("the primary has no SOA".to_owned()))?;
+        Ok((serial, reply.expire))
     }
 
     async fn transfer(
         &self,
+        form: Form,
         stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
         old: Option<&Arc<Zone>>,
         kind: TransferKind,
     ) -> Result<Fetched, FetchError> {
         let base = old.filter(|_| kind == TransferKind::Ixfr);
         let record_type = if base.is_some() { RecordType::IXFR } else { RecordType::AXFR };
-        let mut asked = self.ask(stream, record_type, base).await?;
+        let mut asked = self.ask(form, stream, record_type, base).await?;
         let mut inbound = Inbound::new(self.apex, base.cloned(), self.limits, self.seed);
+        let (mut expire, mut knows_edns) = (None, false);
         loop {
             let message = self.receive(stream).await?;
             let (reply, signature) = asked.check(&message, self)?;
@@ -126,6 +177,7 @@ impl Client<'_> {
                     None => FetchError::Unreached(reason),
                 });
             }
+            (expire, knows_edns) = (expire.or(reply.expire), knows_edns || reply.has_opt);
             // RFC 5936 §2.2: a message without an answer could go on for ever.
             if reply.answers.is_empty() {
                 let reason = "a message of the transfer has no records".to_owned();
@@ -137,19 +189,31 @@ impl Client<'_> {
                 _ if signature == Signed::Later => {
                     return Err(FetchError::Refused("the end of the transfer is not signed".to_owned()));
                 }
-                Progress::UpToDate => return Ok(Fetched::UpToDate),
+                Progress::UpToDate => return Ok(Fetched::UpToDate { expire }),
                 Progress::Whole => break,
             }
         }
         let records = inbound.records();
         let zone = tokio::task::spawn_blocking(move || inbound.finish()).await;
         let zone = zone.map_err(|error| FetchError::Refused(error.to_string()))?;
-        Ok(Fetched::Zone(zone.map_err(|fault| judge(&fault, base.is_some()))?, records))
+        let zone = zone.map_err(|fault| judge(&fault, base.is_some()))?;
+        if expire.is_none() && knows_edns {
+            expire = self.expire(stream, zone.soa().serial).await;
+        }
+        Ok(Fetched::Zone { zone, records, expire })
+    }
+
+    /// For how long the version that came may be served, asked apart: BIND tells it with the SOA, not in transfers.
+    async fn expire(&self, stream: &mut (impl AsyncRead + AsyncWrite + Unpin), version: u32) -> Option<u32> {
+        let asked = timeout(EXPIRE_WAIT, self.serial(Form::Edns, stream)).await;
+        let (serial, expire) = asked.ok()?.ok()?;
+        expire.filter(|_| serial == version)
     }
 
     /// Sends a question.
     async fn ask(
         &self,
+        form: Form,
         stream: &mut (impl AsyncWrite + Unpin),
         record_type: RecordType,
         base: Option<&Arc<Zone>>,
@@ -160,7 +224,10 @@ impl Client<'_> {
         let id = u16::from_be_bytes(random);
         let ours = base.and_then(|zone| zone.soa_record());
         let ours = ours.as_ref().map(|soa| (soa.ttl, &*soa.rdata));
-        let message = request(id, Opcode::QUERY, self.apex.as_wire(), record_type, ours);
+        let mut message = request(id, Opcode::QUERY, self.apex.as_wire(), record_type, ours);
+        if form == Form::Edns {
+            message = asking_expire(message);
+        }
         let mut signer = self.key.clone().map(Signer::request);
         let message = signed(message, signer.as_mut(), (self.unix_seconds)());
         let message = message.ok_or_else(|| unreached("the question cannot be signed".to_owned()))?;
@@ -169,7 +236,7 @@ impl Client<'_> {
         let sent = timeout(self.limits.wait_max, stream.write_all(&framed)).await;
         let sent = sent.map_err(|_| unreached("sending took too long".to_owned()))?;
         sent.map_err(|error| unreached(format!("sending: {error}")))?;
-        Ok(Asked { id, record_type, verifier: signer.map(Signer::into_verifier) })
+        Ok(Asked { id, record_type, form, verifier: signer.map(Signer::into_verifier) })
     }
 
     /// The next message of the stream.
@@ -196,6 +263,7 @@ impl Client<'_> {
 struct Asked {
     id: u16,
     record_type: RecordType,
+    form: Form,
     verifier: Option<Verifier>,
 }
 
@@ -211,7 +279,12 @@ impl Asked {
             Some(verifier) => verifier.check(message, reply.tsig, (client.unix_seconds)()),
             None => Ok(Signed::Here),
         };
-        Ok((reply, signature.map_err(|error| FetchError::Refused(error.to_string()))?))
+        let signature = signature.map_err(|error| FetchError::Refused(error.to_string()))?;
+        // RFC 6891 §7: who does not know OPT answers FORMERR, and some NOTIMP, without one.
+        if self.form == Form::Edns && !reply.has_opt && matches!(reply.rcode, Rcode::FORMERR | Rcode::NOTIMP) {
+            return Err(FetchError::NoEdns(format!("the primary answered {} to {}", reply.rcode, self.record_type)));
+        }
+        Ok((reply, signature))
     }
 }
 

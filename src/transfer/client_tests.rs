@@ -48,7 +48,9 @@ async fn a_zone_of_several_messages_is_taken_with_and_without_questions() {
         bare[5] = 0;
         send(stream, &[first, bare]);
     });
-    let Ok(Fetched::Zone(zone, 4)) = fetch(LIMITS, None, vec![turn]).await else { panic!("it was not taken") };
+    let Ok(Fetched::Zone { zone, records: 4, expire: None }) = fetch(LIMITS, None, vec![turn]).await else {
+        panic!("it was not taken")
+    };
     assert_eq!((zone.soa().serial, zone.records()), (7, 3));
 }
 
@@ -142,6 +144,57 @@ async fn a_primary_that_stalls_or_leaves_is_given_up() {
     assert_eq!(refused, FetchError::Unreached("the primary answered REFUSED to AXFR".to_owned()));
 }
 
+/// A turn that refuses the question in the way of a server from before EDNS.
+fn without_edns(rcode: u8) -> Turn {
+    Box::new(move |query, stream| {
+        assert_eq!(query[11], 1, "the question has OPT");
+        let mut message = reply(query, &[]);
+        message[3] |= rcode;
+        send(stream, &[message]);
+    })
+}
+
+#[tokio::test]
+async fn rfc6891_7_a_primary_that_does_not_know_edns_is_asked_without() {
+    for rcode in [1, 4] {
+        let plain: Turn = Box::new(|query, stream| {
+            assert_eq!(query[11], 0, "the question has no OPT");
+            send(stream, &[reply(query, &zone(7))]);
+        });
+        assert!(matches!(fetch(LIMITS, None, vec![without_edns(rcode), plain]).await, Ok(Fetched::Zone { .. })));
+    }
+}
+
+#[tokio::test]
+async fn rfc7314_4_expire_is_asked_for_and_read() {
+    let turn: Turn = Box::new(|query, stream| {
+        let asks = query.windows(6).any(|window| window == [0, 4, 0, 9, 0, 0]);
+        send(stream, &[with_expire(reply(query, &zone(7)[..2]), u32::from(asks) * 77), reply(query, &zone(7)[2..])]);
+    });
+    let fetched = fetch(LIMITS, None, vec![turn]).await;
+    assert!(matches!(fetched, Ok(Fetched::Zone { expire: Some(77), .. })));
+}
+
+#[tokio::test]
+async fn expire_is_asked_for_apart_where_a_transfer_does_not_tell_it() {
+    let check = async |serial: u32, expected: Option<u32>| {
+        let knows_edns: Turn = Box::new(|query, stream| {
+            let mut message = reply(query, &zone(7));
+            message[11] += 1;
+            message.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+            send(stream, &[message]);
+        });
+        let tells: Turn = Box::new(move |query, stream| {
+            send(stream, &[with_expire(reply(query, &[soa(serial)]), 77)]);
+        });
+        let fetched = fetch(LIMITS, None, vec![knows_edns, tells]).await;
+        let Ok(Fetched::Zone { expire, .. }) = fetched else { panic!("it was not taken") };
+        assert_eq!(expire, expected, "{serial}");
+    };
+    check(7, Some(77)).await;
+    check(8, None).await;
+}
+
 fn begins(query: &[u8], stream: &mut TcpStream) {
     send(stream, &[reply(query, &[soa(1), ns()])]);
 }
@@ -194,7 +247,7 @@ async fn rfc8945_5_3_1_up_to_99_messages_may_be_unsigned_and_the_last_may_not() 
     let fetch = |turn| fetch(large, Some(key()), vec![turn]);
     for (messages, every) in [(3, 1), (250, 1), (250, 7), (300, 100)] {
         let fetched = fetch(signed_stream(messages, every, true)).await;
-        assert!(matches!(fetched, Ok(Fetched::Zone(..))), "{messages} messages, each {every}th signed");
+        assert!(matches!(fetched, Ok(Fetched::Zone { .. })), "{messages} messages, each {every}th signed");
     }
     let error = |fetched| error(fetched).reason().to_owned();
     let unsigned = "the reply is not signed, although the request was";

@@ -2,7 +2,7 @@
 //! name asked for.
 
 use crate::wire::tsig::Signer;
-use crate::wire::{HEADER_LENGTH, Opcode, Query, Rcode, RecordType, ReplyOptions, UDP_PAYLOAD};
+use crate::wire::{HEADER_LENGTH, Opcode, Query, Rcode, RecordType, ReplyOptions, UDP_PAYLOAD, option};
 
 /// The longest message of a stream, and of anything.
 pub(super) const MESSAGE_MAX: usize = 65_535;
@@ -165,6 +165,17 @@ pub(super) fn request(
         message.extend_from_slice(&ttl.to_be_bytes());
         message.extend_from_slice(&u16::try_from(rdata.len()).unwrap_or(0).to_be_bytes());
         message.extend_from_slice(rdata);
+    }
+    message
+}
+
+/// A query of ours without OPT, with one that asks for how long the zone may be served (RFC 7314 §2).
+pub(super) fn asking_expire(mut message: Vec<u8>) -> Vec<u8> {
+    let [size, size_low] = UDP_PAYLOAD.to_be_bytes();
+    let [code, code_low] = option::EXPIRE.to_be_bytes();
+    message.extend_from_slice(&[0, 0, 41, size, size_low, 0, 0, 0, 0, 0, 4, code, code_low, 0, 0]);
+    if let Some(additional) = message.get_mut(HEADER_LENGTH - 1) {
+        *additional += 1;
     }
     message
 }

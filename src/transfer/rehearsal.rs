@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::client::{Client, Fetched};
+use super::client::{Client, Fetched, Form};
 use crate::answer::InboundLimits;
 use crate::metrics::TransferKind;
 use crate::wire::{Key, Name};
@@ -47,9 +47,9 @@ impl Rehearsal {
         let Self { apex, old, kind, key, limits, unix_seconds, seed } = self;
         let unix_seconds = || *unix_seconds;
         let client = Client { unix_seconds: &unix_seconds, apex, key: key.clone(), limits: *limits, seed: *seed };
-        match client.fetch_over(stream, old.as_ref(), *kind).await {
-            Ok(Fetched::UpToDate) => Ok(Rehearsed::UpToDate),
-            Ok(Fetched::Zone(zone, records)) => Ok(Rehearsed::Zone(zone, records)),
+        match client.fetch_over(Form::Edns, stream, old.as_ref(), *kind).await {
+            Ok(Fetched::UpToDate { .. }) => Ok(Rehearsed::UpToDate),
+            Ok(Fetched::Zone { zone, records, .. }) => Ok(Rehearsed::Zone(zone, records)),
             Err(error) => Err(error.reason().to_owned()),
         }
     }

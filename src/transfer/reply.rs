@@ -1,12 +1,17 @@
 //! Replies of other servers, read once: what they answer, their records, where their signature stands.
 
-use crate::wire::{Class, HEADER_LENGTH, MessageRecord, Name, Opcode, Rcode, RecordType, Records};
+use crate::wire::{Class, HEADER_LENGTH, MessageRecord, Name, Opcode, Rcode, RecordType, Records, option};
 
 /// A reply. What is malformed anywhere is no reply.
 pub(super) struct Reply {
     pub(super) id: u16,
     pub(super) opcode: Opcode,
+    /// With the bits that OPT adds (RFC 6891 §6.1.3).
     pub(super) rcode: Rcode,
+    /// Whether the other side knows EDNS.
+    pub(super) has_opt: bool,
+    /// For how many more seconds the zone may be served (RFC 7314 §3).
+    pub(super) expire: Option<u32>,
     /// Later messages of a transfer need not repeat it (RFC 5936 §2.2.2).
     pub(super) question: Option<(Name, RecordType)>,
     pub(super) answers: Vec<MessageRecord>,
@@ -35,7 +40,7 @@ impl Reply {
         let mut records = Records::new(message, at);
         let answers: Vec<MessageRecord> = (0..count(a0, a1)).map(|_| records.next_record()).collect::<Option<_>>()?;
         let (before, additional) = (count(n0, n1), count(r0, r1));
-        let mut tsig = None;
+        let (mut tsig, mut opt) = (None, None);
         for index in 0..before + additional {
             let record = records.next_record()?;
             if record.record_type == RecordType::TSIG {
@@ -45,11 +50,17 @@ impl Reply {
                 }
                 tsig = Some(record.start);
             }
+            if record.record_type == RecordType::OPT {
+                opt = Some(record);
+            }
         }
+        let rcode_high = opt.as_ref().map_or(0, |opt| u16::from(opt.ttl.to_be_bytes()[0]));
         Some(Self {
             id: u16::from_be_bytes([id0, id1]),
             opcode: Opcode(flags >> 3 & 0xf),
-            rcode: Rcode(u16::from(low & 0xf)),
+            rcode: Rcode(rcode_high << 4 | u16::from(low & 0xf)),
+            has_opt: opt.is_some(),
+            expire: opt.and_then(|opt| expire(&opt.rdata)),
             question,
             answers,
             tsig,
@@ -61,6 +72,19 @@ impl Reply {
         let is_same = |(asked, of_type): &(Name, RecordType)| asked == name && *of_type == record_type;
         self.id == id && self.opcode == opcode && self.question.as_ref().is_none_or(is_same)
     }
+}
+
+/// The data of EXPIRE among these options.
+fn expire(mut options: &[u8]) -> Option<u32> {
+    while let Some((header, rest)) = options.split_first_chunk::<4>() {
+        let [code, code_low, length, length_low] = *header;
+        let (data, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([length, length_low])))?;
+        if u16::from_be_bytes([code, code_low]) == option::EXPIRE {
+            return data.try_into().ok().map(u32::from_be_bytes);
+        }
+        options = rest;
+    }
+    None
 }
 
 /// The question behind the header, and where it ends; of class IN, its name uncompressed.
@@ -103,6 +127,23 @@ mod tests {
         let owned = &[b"\x01a\x00", &A[2..]].concat()[..];
         let read = Reply::read(&message(0x80, [0, 1, 0, 0], &[owned])).unwrap();
         assert!(read.is_to(7, Opcode::QUERY, &name, RecordType::AXFR) && read.tsig.is_none(), "RFC 5936 §2.2.2");
+    }
+
+    #[test]
+    fn rfc7314_3_expire_is_read_where_it_is_whole() {
+        let opt = |options: &[u8]| {
+            let length = u16::try_from(options.len()).unwrap().to_be_bytes();
+            [&[0, 0, 41, 4, 208, 1, 0, 0, 0][..], &length, options].concat()
+        };
+        let check = |options: &[u8], expected| {
+            let read = Reply::read(&message(0x80, [1, 0, 0, 1], &[QUESTION, &opt(options)])).unwrap();
+            assert_eq!((read.has_opt, read.rcode, read.expire), (true, Rcode(16), expected), "{options:?}");
+        };
+        check(&[], None);
+        check(&[0, 9, 0, 0], None);
+        check(&[0, 9, 0, 4, 0, 0, 1], None);
+        check(&[0, 3, 0, 1, 7, 0, 9, 0, 4, 0, 0, 1, 2], Some(258));
+        assert!(!Reply::read(&message(0x80, [1, 0, 0, 0], &[QUESTION])).unwrap().has_opt);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::client::{Client, FetchError, Fetched};
 use super::context::Context;
 use super::keeper::Keeper;
 use super::store::{Stored, ZoneStore};
-use super::timetable::{Failure, Timetable, timer};
+use super::timetable::{Confirmed, Failure, Timetable};
 use crate::answer::{CatalogConsumer, Membership, Peer, Primary};
 use crate::catalog::{self, Broken};
 use crate::metrics::{Limit, TransferKind, TransferResult};
@@ -97,8 +97,8 @@ impl Secondary {
         if self.primary.member.is_some() && label(&stored.member) != label(&self.primary.member) {
             return None;
         }
-        let age = Duration::from_secs(self.context.now().saturating_sub(stored.refreshed));
-        if !times.take_over(Instant::now(), age, stored.zone.soa()) {
+        let left = Duration::from_secs(stored.expires.saturating_sub(self.context.now()));
+        if !times.take_over(Instant::now(), left, stored.zone.soa()) {
             return None;
         }
         self.context.states.inbound(&self.id, |state| state.last_success = Some(stored.refreshed));
@@ -128,10 +128,7 @@ impl Secondary {
             let Ok(fetched) = timeout_at(expires, self.fetch(version.as_ref(), server)).await else { return };
             let error = match fetched {
                 Ok(fetched) => {
-                    self.take(fetched, server, version).await;
-                    if let Some(zone) = version {
-                        times.confirmed(Instant::now(), zone.soa(), draw());
-                    }
+                    self.take(fetched, server, version, times).await;
                     return;
                 }
                 Err(error) => error,
@@ -157,17 +154,17 @@ impl Secondary {
     }
 
     /// Puts what a primary gave to use.
-    async fn take(&self, fetched: Fetched, server: &Peer, version: &mut Option<Arc<Zone>>) {
+    async fn take(&self, fetched: Fetched, server: &Peer, version: &mut Option<Arc<Zone>>, times: &mut Timetable) {
         match fetched {
-            Fetched::UpToDate => {
+            Fetched::UpToDate { expire } => {
                 if let Some(zone) = version {
-                    *zone = self.expiring(zone);
+                    *zone = self.confirmed(zone, Confirmed::Same(expire), times);
                     self.serve(Some(zone)).await;
                     self.keep(zone, false).await;
                 }
             }
-            Fetched::Zone(zone, records) => {
-                let (zone, primary) = (self.expiring(&zone), server.address);
+            Fetched::Zone { zone, records, expire } => {
+                let (zone, primary) = (self.confirmed(&zone, Confirmed::New(expire), times), server.address);
                 let serial = zone.soa().serial;
                 info!(zone = %self.id, serial, records, %primary, "took over a version of a zone");
                 // First in answers: a version that is lost with this process comes again from the primary.
@@ -207,7 +204,7 @@ impl Secondary {
 
     /// Takes no catalog that breaks a rule, so that the members of the last version stay (RFC 9432 §5.1).
     fn unbroken(&self, fetched: Fetched) -> Result<Fetched, FetchError> {
-        if let (Fetched::Zone(zone, _), Some(consumer)) = (&fetched, &self.catalog) {
+        if let (Fetched::Zone { zone, .. }, Some(consumer)) = (&fetched, &self.catalog) {
             catalog::read(zone, consumer.members_max).map_err(|broken| match broken {
                 Broken::TooMany(_) => {
                     self.context.metrics.limit_hit(Limit::CatalogMembers);
@@ -227,16 +224,19 @@ impl Secondary {
         metrics.transferred_in(
             kind,
             match fetched {
-                Ok(Fetched::UpToDate) => TransferResult::UpToDate,
-                Ok(Fetched::Zone(..)) => TransferResult::Done,
+                Ok(Fetched::UpToDate { .. }) => TransferResult::UpToDate,
+                Ok(Fetched::Zone { .. }) => TransferResult::Done,
                 Err(_) => TransferResult::Failed,
             },
         );
     }
 
     /// The version as it may be served when a primary has said just now that it is current.
-    fn expiring(&self, zone: &Zone) -> Arc<Zone> {
-        Arc::new(zone.expiring_at(self.context.now() + timer(zone.soa().expire).as_secs()))
+    fn confirmed(&self, zone: &Zone, confirmed: Confirmed, times: &mut Timetable) -> Arc<Zone> {
+        let now = Instant::now();
+        times.confirmed(now, zone.soa(), confirmed, draw());
+        let left = times.expires().map_or(Duration::ZERO, |expires| expires.saturating_duration_since(now));
+        Arc::new(zone.expiring_at(self.context.now() + left.as_secs()))
     }
 
     async fn serve(&self, zone: Option<&Arc<Zone>>) {

@@ -121,6 +121,31 @@ async fn a_kept_version_is_served_until_it_expires_and_confirmed_by_its_serial()
 }
 
 #[tokio::test(start_paused = true)]
+async fn rfc7314_4_a_version_lives_no_longer_than_where_it_comes_from() {
+    let mut world = World::new(None);
+    let tells = |records: Vec<Vec<u8>>, seconds| -> Turn {
+        Box::new(move |query, stream| send(stream, &[with_expire(reply(query, &records), seconds)]))
+    };
+    // Another secondary that has not reached its primary for 700 of the SOA's 1000 seconds.
+    serve(&world.listener, vec![tells(zone(5), 300)]).await.unwrap();
+    let zone = world.versions.recv().await.unwrap().zone.unwrap();
+    assert_eq!(zone.expires_in(NOW), Some(300), "what clients are told");
+    let start = Instant::now();
+    // It is looked at after 90 to 100 seconds, and the other has not been either.
+    serve(&world.listener, vec![tells(vec![soa(5)], 205)]).await.unwrap();
+    assert_eq!(world.next().await, Some(5));
+    let kept = || world.store.load(&name("example.").into(), SEED).unwrap().unwrap();
+    world.wait_for(|_| kept().expires < NOW + 300).await;
+    assert_eq!(world.next().await, None);
+    let lived = start.elapsed().as_secs();
+    assert!((300..=305).contains(&lived), "it expires with the other one, after {lived}");
+    // The other has its primary again.
+    serve(&world.listener, vec![tells(crate::transfer::testing::zone(5), 1000)]).await.unwrap();
+    assert_eq!(world.next().await, Some(5));
+    world.wait_for(|world| world.state().last_error.is_none()).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_version_that_breaks_a_rule_is_told_and_never_served() {
     let mut world = World::new(Some(1));
     assert_eq!(world.next().await, Some(4));

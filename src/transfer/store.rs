@@ -31,6 +31,8 @@ pub struct Stored {
     pub zone: Arc<Zone>,
     /// When a primary last said that it is current, in seconds since 1970.
     pub refreshed: u64,
+    /// Until when it may be served, in seconds since 1970.
+    pub expires: u64,
     /// The catalog that brought it.
     pub member: Option<Membership>,
 }
@@ -38,8 +40,7 @@ pub struct Stored {
 impl Stored {
     /// The zone as it may be served at `now`, in seconds since 1970; none when it expired.
     pub fn served(&self, now: u64) -> Option<Arc<Zone>> {
-        let expires = self.refreshed + timer(self.zone.soa().expire).as_secs();
-        (now < expires).then(|| Arc::new(self.zone.expiring_at(expires)))
+        (now < self.expires).then(|| Arc::new(self.zone.expiring_at(self.expires)))
     }
 }
 
@@ -48,6 +49,9 @@ impl Stored {
 struct Timers {
     serial: u32,
     refreshed: u64,
+    /// Without it, the SOA's EXPIRE counts from `refreshed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     member: Option<Mark>,
 }
@@ -104,25 +108,28 @@ impl ZoneStore {
             Err(error) => return Err(fail(&path, error.to_string())),
         };
         let kept = match fs::read(&timers) {
-            Ok(kept) => serde_json::from_slice::<Timers>(&kept).map(|kept| (kept.refreshed, kept.member())),
+            Ok(kept) => {
+                serde_json::from_slice::<Timers>(&kept).map(|kept| (kept.refreshed, kept.expires, kept.member()))
+            }
             Err(error) => Err(serde_json::Error::io(error)),
         };
         let kept = match kept {
             Ok(kept) => Ok(kept),
             // A crash before the timers of the first version were written: it had just come.
             Err(error) if error.io_error_kind() == Some(io::ErrorKind::NotFound) => {
-                written_at(&path).map(|written| (written, None)).map_err(|error| error.to_string())
+                written_at(&path).map(|written| (written, None, None)).map_err(|error| error.to_string())
             }
             Err(error) => Err(error.to_string()),
         };
-        let (refreshed, member) = kept.map_err(|error| fail(&timers, error))?;
+        let (refreshed, expires, member) = kept.map_err(|error| fail(&timers, error))?;
         let file = path.display().to_string();
         let settings = master::Settings { file: &file, origin: &id.apex, default_ttl: None };
         let loaded = zone::load(&text, &settings, seed, &mut master::no_include);
         let loaded = loaded.map_err(|faults| faults.first().map_or_else(String::new, |fault| fault.message.clone()));
         let zone = Arc::new(loaded.map_err(|error| fail(&path, error))?.zone);
         // A crash between the two writes leaves the new zone with the timers of the old: it was current then too.
-        Ok(Some(Stored { zone, refreshed, member }))
+        let expires = expires.unwrap_or_else(|| refreshed + timer(zone.soa().expire).as_secs());
+        Ok(Some(Stored { zone, refreshed, expires, member }))
     }
 
     /// Keeps a new version of the view's zone.
@@ -155,7 +162,7 @@ impl ZoneStore {
     ) -> Result<(), String> {
         let (_, path) = self.paths(view, zone.apex());
         let member = member.map(|member| Mark::new(view, zone.apex(), member));
-        let timers = Timers { serial: zone.soa().serial, refreshed, member };
+        let timers = Timers { serial: zone.soa().serial, refreshed, expires: zone.expires_at(), member };
         let text = serde_json::to_vec(&timers).map_err(|error| error.to_string())?;
         self.write(&path, &text).map_err(|error| format!("writing {}: {error}", path.display()))
     }
@@ -266,8 +273,10 @@ mod tests {
             store.save(&view, &zone, now, None).unwrap();
             let stored = store.load(&id, 1).unwrap().unwrap();
             assert_eq!((print::zone(&stored.zone), stored.refreshed), (print::zone(&zone), now), "{id}");
-            store.refreshed(&view, &zone, now + 100, None).unwrap();
-            assert_eq!(store.load(&id, 1).unwrap().unwrap().refreshed, now + 100);
+            assert_eq!(stored.expires, now + 3, "the SOA's");
+            store.refreshed(&view, &zone.expiring_at(now + 102), now + 100, None).unwrap();
+            let stored = store.load(&id, 1).unwrap().unwrap();
+            assert_eq!((stored.refreshed, stored.expires), (now + 100, now + 102));
         }
         let outside = fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(outside, 1, "all stays in its folder");

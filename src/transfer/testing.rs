@@ -69,6 +69,14 @@ pub(super) fn reply(query: &[u8], records: &[Vec<u8>]) -> Vec<u8> {
     [&header, &query[12..question], &records.concat()].concat()
 }
 
+/// A message without OPT, with one that tells for how long the zone may be served.
+pub(super) fn with_expire(mut message: Vec<u8>, seconds: u32) -> Vec<u8> {
+    message[11] += 1;
+    message.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 8, 0, 9, 0, 4]);
+    message.extend(seconds.to_be_bytes());
+    message
+}
+
 /// What a primary does with one query: it writes to the stream.
 pub(super) type Turn = Box<dyn FnOnce(&[u8], &mut TcpStream) + Send>;
 

@@ -13,6 +13,16 @@ const TIMER: (u64, u64) = (2, 86_400 * 30);
 /// A wait is shortened by up to one part in so many, so that zones that were loaded together do not ask together.
 const JITTER_PART: u32 = 10;
 
+/// What a primary says of the version that is served from now on, and for how many seconds it may be, where the primary
+/// tells (RFC 7314).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Confirmed {
+    /// It is the one that is served already.
+    Same(Option<u32>),
+    /// It is another.
+    New(Option<u32>),
+}
+
 /// Why a look at the primaries brought nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
@@ -38,20 +48,34 @@ impl Timetable {
         Self { soa: None, expires: None, next: now, failures: 0 }
     }
 
-    /// Takes over a version that was confirmed `age` ago, to be looked at anew at once. False, and nothing is taken
-    /// over, when it has expired since.
-    pub(super) fn take_over(&mut self, now: Instant, age: Duration, soa: Soa) -> bool {
-        let left = timer(soa.expire).checked_sub(age).filter(|left| !left.is_zero());
-        if let Some(left) = left {
-            (self.soa, self.expires) = (Some(soa), Some(now + left));
+    /// Takes over a version that may be served for `left`, to be looked at anew at once. False, and nothing is taken
+    /// over, when it has expired.
+    pub(super) fn take_over(&mut self, now: Instant, left: Duration, soa: Soa) -> bool {
+        if !left.is_zero() {
+            // A clock that was set back must not make it live longer than any version may.
+            (self.soa, self.expires) = (Some(soa), Some(now + left.min(timer(soa.expire))));
         }
-        left.is_some()
+        !left.is_zero()
     }
 
     /// A primary says that the version with this SOA is current; `draw` is any number.
-    pub(super) fn confirmed(&mut self, now: Instant, soa: Soa, draw: u32) {
+    ///
+    /// | version | EXPIRE told | it expires (RFC 7314 §4) |
+    /// |---|---|---|
+    /// | any | no | after the SOA's EXPIRE |
+    /// | another | yes | after what is told |
+    /// | the same | yes | after what is told, or when it did already, whichever is later |
+    ///
+    /// In all cases the SOA's EXPIRE is the longest.
+    pub(super) fn confirmed(&mut self, now: Instant, soa: Soa, confirmed: Confirmed, draw: u32) {
         (self.soa, self.failures) = (Some(soa), 0);
-        self.expires = Some(now + timer(soa.expire));
+        let longest = timer(soa.expire);
+        let (Confirmed::Same(told) | Confirmed::New(told)) = confirmed;
+        let expires = now + told.map_or(longest, |told| timer(told).min(longest));
+        self.expires = match (confirmed, self.expires) {
+            (Confirmed::Same(Some(_)), Some(before)) => Some(expires.max(before)),
+            _ => Some(expires),
+        };
         self.next = now + jittered(timer(soa.refresh), draw);
     }
 
@@ -111,6 +135,8 @@ mod tests {
 
     const SOA: Soa = Soa { serial: 1, refresh: 3600, retry: 600, expire: 86_400, ttl: 60, minimum: 60 };
 
+    const NEW: Confirmed = Confirmed::New(None);
+
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
@@ -120,7 +146,7 @@ mod tests {
         let start = Instant::now();
         let mut times = Timetable::new(start);
         assert_eq!(times.due(), start, "nothing is there: it is looked for at once");
-        times.confirmed(start, SOA, 0);
+        times.confirmed(start, SOA, NEW, 0);
         assert_eq!(times.due() - start, seconds(3600));
         let mut now = start;
         let mut looks = 0;
@@ -135,7 +161,7 @@ mod tests {
         assert_eq!(looks, 1 + (86_400 - 3600) / 600, "one at refresh, then one each retry up to the end");
         times.failed(now, Failure::Unreached, 0);
         assert_eq!(times.due() - now, EMPTY_WAIT.1, "an expired zone is looked for still");
-        times.confirmed(now, SOA, 0);
+        times.confirmed(now, SOA, NEW, 0);
         assert_eq!((times.due() - now, times.expires().unwrap() - now), (seconds(3600), seconds(86_400)), "it is back");
     }
 
@@ -152,7 +178,7 @@ mod tests {
         let empty = waits(Timetable::new(start), Failure::Unreached);
         assert_eq!(empty, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
         let mut times = Timetable::new(start);
-        times.confirmed(start, SOA, 0);
+        times.confirmed(start, SOA, NEW, 0);
         assert_eq!(waits(times, Failure::Refused)[..5], [600, 1200, 2400, 3600, 3600]);
     }
 
@@ -161,7 +187,7 @@ mod tests {
         let start = Instant::now();
         let wait = |draw| {
             let mut times = Timetable::new(start);
-            times.confirmed(start, SOA, draw);
+            times.confirmed(start, SOA, NEW, draw);
             (times.due() - start).as_secs()
         };
         assert_eq!([0, u32::MAX / 2, u32::MAX].map(wait), [3600, 3420, 3240]);
@@ -171,18 +197,42 @@ mod tests {
     fn a_kept_version_counts_from_when_it_was_confirmed() {
         let start = Instant::now();
         let mut times = Timetable::new(start);
-        assert!(!times.take_over(start, seconds(86_400), SOA), "it expired while nobody ran");
-        assert!(times.take_over(start, seconds(86_000), SOA));
+        assert!(!times.take_over(start, seconds(0), SOA), "it expired while nobody ran");
+        assert!(times.take_over(start, seconds(400), SOA));
         assert_eq!(times.due(), start, "it is confirmed at once");
         times.failed(start, Failure::Unreached, 0);
         assert_eq!(times.due() - start, seconds(400), "it expires before the next retry");
     }
 
     #[test]
+    fn rfc7314_4_what_a_primary_tells_of_expiry_counts_up_to_the_soas() {
+        let start = Instant::now();
+        let check = |left: Option<u64>, confirmed, expected: u64| {
+            let mut times = Timetable::new(start);
+            if let Some(left) = left {
+                assert!(times.take_over(start, seconds(left), SOA));
+            }
+            times.confirmed(start, SOA, confirmed, 0);
+            assert_eq!(times.expires().unwrap() - start, seconds(expected), "{left:?} {confirmed:?}");
+        };
+        check(None, Confirmed::New(None), 86_400);
+        check(None, Confirmed::New(Some(500)), 500);
+        check(None, Confirmed::New(Some(100_000)), 86_400);
+        check(Some(900), Confirmed::New(None), 86_400);
+        check(Some(900), Confirmed::New(Some(500)), 500);
+        check(Some(900), Confirmed::Same(None), 86_400);
+        check(Some(900), Confirmed::Same(Some(500)), 900);
+        check(Some(900), Confirmed::Same(Some(1500)), 1500);
+        check(Some(900), Confirmed::Same(Some(100_000)), 86_400);
+        check(Some(90_000), Confirmed::Same(Some(500)), 86_400);
+        check(None, Confirmed::New(Some(0)), TIMER.0);
+    }
+
+    #[test]
     fn timers_of_no_time_do_not_spin() {
         let start = Instant::now();
         let mut times = Timetable::new(start);
-        times.confirmed(start, Soa::default(), u32::MAX);
+        times.confirmed(start, Soa::default(), NEW, u32::MAX);
         assert!(times.due() - start >= seconds(1));
     }
 }

@@ -14,7 +14,7 @@ pub(crate) const SECRET: &str = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0";
 /// The part a peer plays; the other side listens on this port of 127.0.0.1.
 #[derive(Clone, Copy)]
 pub(crate) enum Role {
-    /// It gets the zone from the other side and takes its notifications.
+    /// It gets the zone from the other side, takes its notifications, and gives it to whoever has the key.
     SecondaryOf(u16),
     /// It has the zone in `example.zone`, gives it to the other side and notifies it.
     PrimaryOf(u16),
@@ -73,7 +73,7 @@ fn nsd(folder: &Path, port: u16, role: Role, key: &str) -> String {
     let zone = match role {
         Role::SecondaryOf(other) => {
             format!(
-                "  request-xfr: 127.0.0.1@{other} {key}\n  allow-notify: 127.0.0.1 {key}\n  zonefile: \"{folder}/secondary.zone\"\n"
+                "  request-xfr: 127.0.0.1@{other} {key}\n  allow-notify: 127.0.0.1 {key}\n  provide-xfr: 127.0.0.1 {key}\n  zonefile: \"{folder}/secondary.zone\"\n"
             )
         }
         Role::PrimaryOf(other) => format!(
@@ -92,7 +92,7 @@ fn nsd(folder: &Path, port: u16, role: Role, key: &str) -> String {
 fn knot(folder: &Path, port: u16, role: Role, key: &str) -> String {
     let folder = folder.display();
     let (other, action, zone) = match role {
-        Role::SecondaryOf(other) => (other, "notify", "    master: other\n    file: secondary.zone\n"),
+        Role::SecondaryOf(other) => (other, "[notify, transfer]", "    master: other\n    file: secondary.zone\n"),
         Role::PrimaryOf(other) => {
             (other, "transfer", "    notify: other\n    file: example.zone\n    zonefile-load: difference\n")
         }
@@ -110,7 +110,7 @@ fn bind(folder: &Path, port: u16, role: Role, key: &str) -> String {
     let folder = folder.display();
     let zone = match role {
         Role::SecondaryOf(other) => format!(
-            "type secondary; file \"secondary.db\"; primaries {{ 127.0.0.1 port {other} key {key}; }}; allow-notify {{ key {key}; }};"
+            "type secondary; file \"secondary.db\"; primaries {{ 127.0.0.1 port {other} key {key}; }}; allow-notify {{ key {key}; }}; allow-transfer {{ key {key}; }};"
         ),
         Role::PrimaryOf(other) => format!(
             "type primary; file \"example.zone\"; allow-transfer {{ key {key}; }}; notify explicit; \
