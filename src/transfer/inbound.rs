@@ -8,7 +8,7 @@ use crate::answer::InboundLimits;
 use crate::metrics::Limit;
 use crate::wire::{Class, MessageRecord, Name, RecordType};
 use crate::zone::check::{Severity, check, check_change};
-use crate::zone::{AddError, Added, Zone, ZoneBuilder, rdata};
+use crate::zone::{AddError, Added, Built, Bulk, Zone, ZoneBuilder, rdata};
 
 /// The largest TTL; RFC 2181 §8 has larger ones read as zero.
 const TTL_MAX: u32 = i32::MAX.unsigned_abs();
@@ -75,15 +75,22 @@ pub(super) struct Inbound {
     /// The version that changes are for.
     old: Option<Arc<Zone>>,
     state: State,
-    builder: ZoneBuilder,
-    /// Whether what comes are changes of the old version.
-    has_changes: bool,
+    making: Making,
     /// The SOA of the version that comes.
     soa: Option<MessageRecord>,
     serial: u32,
     records: u64,
     octets: u64,
     limits: InboundLimits,
+}
+
+/// What the zone is made of.
+#[expect(clippy::large_enum_variant, reason = "there is one for each transfer")]
+enum Making {
+    /// Of all its records at once, once they are there.
+    Whole(Bulk),
+    /// Of the old version, change by change.
+    Changes(ZoneBuilder),
 }
 
 /// What came of a message.
@@ -100,20 +107,9 @@ pub(super) enum Progress {
 impl Inbound {
     /// Waits for a zone; changes are taken only for `old`.
     pub(super) fn new(apex: &Name, old: Option<Arc<Zone>>, limits: InboundLimits, seed: u64) -> Self {
-        let builder = ZoneBuilder::new(apex, seed);
+        let making = Making::Whole(Bulk::new(apex, seed, 0));
         let apex = apex.to_lowercase();
-        Self {
-            apex,
-            old,
-            state: State::Start,
-            builder,
-            has_changes: false,
-            soa: None,
-            serial: 0,
-            records: 0,
-            octets: 0,
-            limits,
-        }
+        Self { apex, old, state: State::Start, making, soa: None, serial: 0, records: 0, octets: 0, limits }
     }
 
     /// Takes the records of one message.
@@ -135,17 +131,22 @@ impl Inbound {
     }
 
     /// The zone, once all of it is there and keeps the rules of zones.
-    pub(super) fn finish(mut self) -> Result<Zone, Fault> {
+    pub(super) fn finish(self) -> Result<Zone, Fault> {
         let soa = self.soa.filter(|_| self.state == State::Ended).ok_or(Fault::NoSoa)?;
         let ttl = if soa.ttl > TTL_MAX { 0 } else { soa.ttl };
-        let put = self.builder.put(&self.apex, RecordType::SOA, ttl, &[&soa.rdata]);
-        put.map_err(|error| Fault::Zone(error.to_string()))?;
-        let zone = self.builder.finish();
+        let (zone, old) = match self.making {
+            Making::Whole(bulk) => (whole(bulk, &self.apex, ttl, &soa.rdata)?, None),
+            Making::Changes(mut builder) => {
+                let put = builder.put(&self.apex, RecordType::SOA, ttl, &[&soa.rdata]);
+                put.map_err(|error| Fault::Zone(error.to_string()))?;
+                (builder.finish(), self.old)
+            }
+        };
         // Changes that are small each may make a zone that is not.
         if u64::try_from(zone.records()).unwrap_or(u64::MAX) > self.limits.records_max {
             return Err(Fault::TooLarge(Limit::ZoneRecords, self.limits.records_max));
         }
-        let found = self.old.filter(|_| self.has_changes).map_or_else(|| check(&zone), |old| check_change(&old, &zone));
+        let found = old.map_or_else(|| check(&zone), |old| check_change(&old, &zone));
         let error = found.into_iter().find(|problem| problem.severity == Severity::Error);
         match error {
             Some(problem) => Err(Fault::Zone(format!("{}: {}", problem.name, problem.reason))),
@@ -222,8 +223,7 @@ impl Inbound {
     fn begin_changes(&mut self, serial: u32) -> Result<State, Fault> {
         match &self.old {
             Some(old) if old.soa().serial == serial => {
-                self.builder = ZoneBuilder::from(&**old);
-                self.has_changes = true;
+                self.making = Making::Changes(ZoneBuilder::from(&**old));
                 Ok(State::Removing)
             }
             _ if serial == self.serial => Ok(State::Ended),
@@ -233,30 +233,44 @@ impl Inbound {
     }
 
     fn add(&mut self, record: &MessageRecord) -> Result<(), Fault> {
+        let MessageRecord { name, record_type, rdata, .. } = record;
         let ttl = if record.ttl > TTL_MAX { 0 } else { record.ttl };
-        let added = self.builder.add(&record.name.to_lowercase(), record.record_type, ttl, &record.rdata);
+        let added = match &mut self.making {
+            Making::Whole(bulk) => bulk.add(name, *record_type, ttl, rdata).map(|()| Added::New),
+            Making::Changes(builder) => builder.add(&name.to_lowercase(), *record_type, ttl, rdata),
+        };
         match added {
             Ok(Added::New | Added::Duplicate | Added::TtlIgnored) => Ok(()),
-            Ok(Added::TooMany) => {
-                Err(Fault::Record(record.name.clone(), record.record_type, AddError::TooLarge.to_string()))
-            }
-            Err(error) => Err(Fault::Record(record.name.clone(), record.record_type, error.to_string())),
+            Ok(Added::TooMany) => Err(too_many(name, *record_type)),
+            Err(error) => Err(Fault::Record(name.clone(), *record_type, error.to_string())),
         }
     }
 
     fn remove(&mut self, record: &MessageRecord) -> Result<(), Fault> {
         let (owner, record_type) = (record.name.to_lowercase(), record.record_type);
-        let rrset = self.builder.rrset(&owner, record_type);
-        let found = rrset.map(|rrset| (rrset.ttl, rrset.rdatas().map(<[u8]>::to_vec).collect::<Vec<_>>()));
         let missing = || Fault::DoesNotFit(format!("{owner} {record_type} is to go and is not there"));
+        let Making::Changes(builder) = &mut self.making else { return Err(missing()) };
+        let rrset = builder.rrset(&owner, record_type);
+        let found = rrset.map(|rrset| (rrset.ttl, rrset.rdatas().map(<[u8]>::to_vec).collect::<Vec<_>>()));
         let (ttl, mut rdatas) = found.ok_or_else(missing)?;
         let at =
             rdatas.iter().position(|rdata| rdata::is_same(record_type, rdata, &record.rdata)).ok_or_else(missing)?;
         rdatas.remove(at);
         let left: Vec<&[u8]> = rdatas.iter().map(Vec::as_slice).collect();
-        let put = self.builder.put(&owner, record_type, ttl, &left);
+        let put = builder.put(&owner, record_type, ttl, &left);
         put.map_err(|error| Fault::Record(owner.clone(), record_type, error.to_string()))
     }
+}
+
+/// Makes the zone of all its records and its SOA.
+fn whole(mut bulk: Bulk, apex: &Name, ttl: u32, soa: &[u8]) -> Result<Zone, Fault> {
+    bulk.add(apex, RecordType::SOA, ttl, soa).map_err(|error| Fault::Zone(error.to_string()))?;
+    let Built { zone, full, .. } = bulk.finish();
+    full.map_or(Ok(zone), |(name, record_type)| Err(too_many(&name, record_type)))
+}
+
+fn too_many(name: &Name, record_type: RecordType) -> Fault {
+    Fault::Record(name.clone(), record_type, AddError::TooLarge.to_string())
 }
 
 #[cfg(test)]
@@ -339,6 +353,21 @@ mod tests {
         let large = (0..40).map(|number| record(&format!("t{number}.example."), RecordType::TXT, &text));
         let large = run(None, [soa(1), ns()].into_iter().chain(large).chain([soa(1)]).collect()).unwrap_err();
         assert_eq!(large, Fault::TooLarge(Limit::ZoneOctets, 10_000));
+    }
+
+    #[test]
+    fn an_rrset_of_more_records_than_may_be_is_refused() {
+        let limits = InboundLimits { records_max: 1000, octets_max: 100_000, ..LIMITS };
+        let zone = |count: u16| {
+            let address = |number: u16| a("a.example.", &format!("10.0.{}.{}", number >> 8, number & 255));
+            let records = [soa(1), ns()].into_iter().chain((0..count).map(address)).chain([soa(1)]);
+            let mut inbound = Inbound::new(&"example.".parse().unwrap(), None, limits, 1);
+            inbound.take(records)?;
+            inbound.finish()
+        };
+        assert_eq!(zone(500).unwrap().records(), 502);
+        let refused = zone(501).unwrap_err().to_string();
+        assert_eq!(refused, "a.example. A: the RRset would hold more than 500 records");
     }
 
     #[test]

@@ -469,13 +469,17 @@ mod tests {
                 all.map(|node| (node.name().to_vec(), node.children(), format!("{:?}", node.flags()))).collect()
             };
             prop_assert_eq!(nodes(&zone), nodes(&fresh));
-            // And so does one made of all records at once, in parts or not, whatever their order.
-            for octets in [0, 1 << 20] {
+            // And so does one made of all records at once, in parts or not or in more and more, whatever their order.
+            for (octets, splits) in [(0, false), (1 << 20, false), (0, true)] {
                 let mut bulk = Bulk::new(&apex, 1, octets);
-                for (owner, record_type, ttl, rdata) in expected.iter().rev().chain(expected.iter().take(restart)) {
+                let records = expected.iter().rev().chain(expected.iter().take(restart));
+                for (number, (owner, record_type, ttl, rdata)) in records.enumerate() {
                     bulk.add(&name(owner), *record_type, *ttl, rdata).unwrap();
+                    if splits && number % 3 == 0 {
+                        bulk.split();
+                    }
                 }
-                let Built { zone: built, doubted, refused } = bulk.finish();
+                let Built { zone: built, doubted, refused, .. } = bulk.finish();
                 prop_assert_eq!((doubted.len(), refused.len()), (restart.min(expected.len()), 0));
                 prop_assert_eq!((contents(&built), nodes(&built)), (expected.clone(), nodes(&fresh)));
                 prop_assert_eq!((built.names(), built.records(), built.cuts), (fresh.names(), fresh.records(), fresh.cuts));

@@ -3,6 +3,8 @@
 //! What [`ZoneBuilder`](super::ZoneBuilder) does for a few records costs a search of the whole tree for each. Here each
 //! step works on what fits a processor's cache, and the memory of gathered records is given back while shards are made.
 
+use std::mem;
+
 use super::AddError;
 use super::shard::Added;
 use super::tree::Zone;
@@ -12,6 +14,11 @@ use crate::wire::{Name, NameKey, RecordType};
 const PART_TEXT: usize = 128 * 1024;
 /// The most parts. So many streams of writes a processor keeps track of without waiting.
 const PARTS_MAX: usize = 512;
+/// Octets of entries, on average over the parts, at which there are to be more parts: it was not known, or not well, how
+/// much would come.
+const PART_OCTETS_MAX: usize = 4 * PART_TEXT;
+/// How many parts one becomes then.
+const SPLIT: usize = 8;
 /// Octets of a part's first chunk and of its later ones.
 const CHUNK_FIRST: usize = 1024;
 const CHUNK_NEXT: usize = 32 * 1024;
@@ -35,6 +42,8 @@ pub struct Bulk {
     key: NameKey,
     before: NameKey,
     has_owner: bool,
+    /// Octets of all entries.
+    octets: usize,
     /// Records, and changes of the owner.
     records: u32,
     pub(super) owners: usize,
@@ -62,15 +71,18 @@ pub(super) struct Doubt {
 }
 
 /// What came of building.
-pub(super) struct Built {
-    pub(super) zone: Zone,
+pub struct Built {
+    /// The zone.
+    pub zone: Zone,
+    /// An RRset that is full: records of it were left out.
+    pub full: Option<(Name, RecordType)>,
     /// The first records that were refused because their RRset is full, and the first that were taken with a doubt.
     pub(super) refused: Vec<Doubt>,
     pub(super) doubted: Vec<Doubt>,
 }
 
 impl Bulk {
-    /// Gathers for the zone `apex`; `octets` is about how much text it is made of. `seed` as for
+    /// Gathers for the zone `apex`; `octets` is about how much text it is made of, 0 where nobody knows. `seed` as for
     /// [`ZoneBuilder::new`](super::ZoneBuilder::new).
     pub fn new(apex: &Name, seed: u64, octets: usize) -> Self {
         let parts = (octets / PART_TEXT).next_power_of_two().min(PARTS_MAX);
@@ -83,6 +95,7 @@ impl Bulk {
             key: NameKey::root(seed),
             before: NameKey::root(seed),
             has_owner: false,
+            octets: 0,
             records: 0,
             owners: 0,
         };
@@ -108,7 +121,7 @@ impl Bulk {
     /// Makes the zone if nothing is to be said of any record: none is there already or has a TTL of its own, and no RRset
     /// is full.
     pub fn finish_sound(self) -> Option<Zone> {
-        let Built { zone, refused, doubted } = self.finish();
+        let Built { zone, refused, doubted, .. } = self.finish();
         (refused.is_empty() && doubted.is_empty()).then_some(zone)
     }
 
@@ -146,6 +159,27 @@ impl Bulk {
         chunk.extend_from_slice(&header.octets(hash, name.len()));
         chunk.extend_from_slice(name);
         chunk.extend_from_slice(rdata);
+        self.octets += size;
+        if self.octets > self.parts.len() * PART_OCTETS_MAX && self.parts.len() < PARTS_MAX {
+            self.split();
+        }
+    }
+
+    /// Puts the entries apart into more parts; those of one name stay in their order.
+    pub(super) fn split(&mut self) {
+        let parts = (self.parts.len() * SPLIT).min(PARTS_MAX);
+        self.shift = 64 - parts.trailing_zeros();
+        let before = mem::replace(&mut self.parts, (0..parts).map(|_| Part::default()).collect());
+        for chunk in before.into_iter().flat_map(|part| part.chunks) {
+            let mut rest = chunk.as_slice();
+            while let (Some(hash), Some(entry)) = (hash_of(rest), Entry::read(rest)) {
+                let Some((octets, behind)) = rest.split_at_checked(entry.size()) else { break };
+                if let Some(part) = self.parts.get_mut(super::tree::shard_index(hash, self.shift)) {
+                    part.room(octets.len()).extend_from_slice(octets);
+                }
+                rest = behind;
+            }
+        }
     }
 }
 

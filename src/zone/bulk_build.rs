@@ -15,7 +15,7 @@ const SHARD_OWNERS: usize = 512;
 
 impl Bulk {
     /// Makes the zone.
-    pub(super) fn finish(mut self) -> Built {
+    pub fn finish(mut self) -> Built {
         let wanted = (self.owners / SHARD_OWNERS).next_power_of_two().max(self.parts.len());
         let shift = 64 - wanted.trailing_zeros();
         let mut maker = Maker {
@@ -29,12 +29,13 @@ impl Bulk {
             cuts: 0,
             refused: Doubts::default(),
             doubted: Doubts::default(),
+            full: None,
         };
         for part in self.parts.drain(..) {
             maker.part(&part);
         }
         maker.close_shards(wanted);
-        let Maker { mut shards, ancestry, nodes, records, cuts, refused, doubted, .. } = maker;
+        let Maker { mut shards, ancestry, nodes, records, cuts, refused, doubted, full, .. } = maker;
         ancestry.settle(&mut shards, shift);
         let mut zone = Zone {
             apex_labels: self.apex_labels,
@@ -53,7 +54,11 @@ impl Bulk {
             zone = ZoneBuilder::marking(zone).finish();
         }
         zone.soa = Soa::read(zone.apex_rrset(RecordType::SOA));
-        Built { zone, refused: refused.into_first(), doubted: doubted.into_first() }
+        let full = full.and_then(|(name, record_type)| {
+            let owner = Name::from_wire(&[&name, zone.apex().as_wire()].concat());
+            Some((owner.ok()?, record_type))
+        });
+        Built { zone, full, refused: refused.into_first(), doubted: doubted.into_first() }
     }
 }
 
@@ -69,6 +74,8 @@ struct Maker {
     cuts: usize,
     refused: Doubts,
     doubted: Doubts,
+    /// The name below the apex and the type of the first RRset that was found full.
+    full: Option<(Vec<u8>, RecordType)>,
 }
 
 impl Maker {
@@ -120,7 +127,10 @@ impl Maker {
                     self.doubted.push(doubt);
                 }
                 Added::Duplicate => self.doubted.push(doubt),
-                Added::TooMany => self.refused.push(doubt),
+                Added::TooMany => {
+                    self.refused.push(doubt);
+                    self.full.get_or_insert_with(|| (entry.name.to_vec(), entry.record_type));
+                }
             }
         }
         let has = |record_type| self.node.rrset(record_type).is_some();

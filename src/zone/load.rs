@@ -50,7 +50,7 @@ fn load_at_most(
     if !report.errors.is_empty() {
         return Err(report.errors);
     }
-    let Built { zone, refused, doubted } = bulk.finish();
+    let Built { zone, refused, doubted, .. } = bulk.finish();
     if !refused.is_empty() || !doubted.is_empty() {
         report = place(text, settings, include, refused.into_iter().chain(doubted).collect());
     }

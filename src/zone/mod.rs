@@ -51,7 +51,7 @@ mod shard;
 mod tree;
 
 pub use builder::{AddError, RRSET_RECORDS_MAX, ZoneBuilder};
-pub use bulk::Bulk;
+pub use bulk::{Built, Bulk};
 pub use change::{ApplyError, Change, is_newer, next_serial};
 pub use difference::Difference;
 pub use identity::{ViewName, ZoneId};
