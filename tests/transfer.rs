@@ -175,19 +175,61 @@ fn wide_ips_are_left_out_or_sent_as_their_members() {
     let objects = "datacenters: {here: {}}\nservers:\n  lb:\n    datacenter: here\n    virtual_servers:\n      \
                    a: {address: 203.0.113.1, port: 80}\n      b: {address: 203.0.113.2, port: 80}\n      c: {address: 203.0.113.3, port: 80}\n\
                    pools: {web: {type: A, ttl: 7s, members: [{virtual_server: lb/a}, {virtual_server: lb/b}, {virtual_server: lb/c, enabled: false}]}}\n\
-                   wide_ips: [{name: app.example., type: A, pools: [web]}]\n";
+                   wide_ips: [{name: app.example., type: A, pools: [web]}, {name: '*.apps.example.', type: A, pools: [web]}, \
+                   {name: 'app?.example.', type: A, pools: [web]}]\n";
     let key = format!("hmac-sha256:k:{SECRET}");
     let check = |policy: &str, expected: &[&str]| {
         let folder = folder();
         let server = primary(folder.path(), free_port(), free_port(), &format!("{policy}{objects}"));
         let records = axfr(server.address, &key);
-        let found: Vec<_> = records.iter().filter(|line| line.starts_with("app.")).collect();
+        let found: Vec<_> = records.iter().filter(|line| line.contains("app")).collect();
         assert_eq!(found, expected, "{policy}");
     };
     check("", &[]);
     check("    transfer_wide_ips: omit\n", &[]);
-    let members = ["app.example. 7 IN A 203.0.113.1", "app.example. 7 IN A 203.0.113.2"];
+    let members = [
+        "*.apps.example. 7 IN A 203.0.113.1",
+        "*.apps.example. 7 IN A 203.0.113.2",
+        "app.example. 7 IN A 203.0.113.1",
+        "app.example. 7 IN A 203.0.113.2",
+    ];
     check("    transfer_wide_ips: members\n", &members);
+}
+
+/// The lines of an answer to `dig +short`, sorted.
+fn short(server: SocketAddr, question: &[&str]) -> Vec<String> {
+    let dig = tool("dig").expect("it was looked for");
+    let at = [format!("@{}", server.ip()), "-p".to_owned(), server.port().to_string(), "+short".to_owned()];
+    let output = Command::new(dig).args(at).args(question).output().unwrap();
+    let mut lines: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn a_pattern_that_is_a_wildcard_answers_at_secondaries_for_what_it_answers_here() {
+    if tool("dig").is_none() {
+        return;
+    }
+    for program in ["nsd", "knotd", "named"] {
+        let (ours, theirs) = (folder(), tempfile::tempdir().unwrap());
+        let port = free_port();
+        let objects = "    transfer_wide_ips: members\ndatacenters: {here: {}}\nservers: {lb: {datacenter: here, virtual_servers: \
+                       {a: {address: 203.0.113.1, port: 80}}}}\npools: {web: {type: A, members: [{virtual_server: lb/a}]}}\n\
+                       wide_ips: [{name: '*.apps.example.', type: A, pools: [web]}]\n";
+        let fairlead = primary(ours.path(), free_port(), port, objects);
+        let Some(secondary) = peer(program, theirs.path(), port, Role::SecondaryOf(fairlead.address.port())) else {
+            continue;
+        };
+        wait_for(secondary.address, 1, &theirs.path().join("peer.log"));
+        for name in ["a.apps.example.", "b.a.apps.example.", "*.apps.example."] {
+            assert_eq!(short(fairlead.address, &[name]), ["203.0.113.1"], "{name}");
+            assert_eq!(short(secondary.address, &[name]), ["203.0.113.1"], "{program}: {name}");
+        }
+        for name in ["apps.example.", "other.example."] {
+            assert!(short(fairlead.address, &[name]).is_empty() && short(secondary.address, &[name]).is_empty());
+        }
+    }
 }
 
 /// Fairlead as secondary of `example.`, whose primary listens on `primary`.
