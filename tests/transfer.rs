@@ -271,6 +271,97 @@ fn fairlead_is_a_secondary_of_others() {
 }
 
 #[test]
+fn a_wide_ip_in_a_secondary_zone_answers_before_and_after_a_transfer() {
+    if tool("dig").is_none() {
+        return;
+    }
+    for program in ["knotd", "nsd"] {
+        let (ours, theirs) = (tempfile::tempdir().unwrap(), folder());
+        let (port, admin) = (free_port(), free_port());
+        let Some(primary) = peer(program, theirs.path(), free_port(), Role::PrimaryOf(port)) else { continue };
+        let configuration = format!(
+            "{KEY}zones:\n  - {{name: example., primary: {{addresses: 127.0.0.1, port: {}, key: k}}}}\n\
+             datacenters: {{here: {{}}}}\nservers: {{lb: {{datacenter: here, virtual_servers: {{a: {{address: 203.0.113.1, port: 80}}}}}}}}\n\
+             pools: {{web: {{type: A, members: [{{virtual_server: lb/a}}]}}}}\n\
+             wide_ips: [{{name: version.example., type: A, pools: [web]}}, {{name: app.example., type: A, pools: [web]}}]\n",
+            primary.address.port()
+        );
+        let fairlead = fairlead_at(ours.path(), port, admin, &configuration, "example.");
+        let log = ours.path().join("fairlead.log");
+        for version in 1..=3 {
+            if version > 1 {
+                fs::write(theirs.path().join("example.zone"), zone(version)).unwrap();
+                reload(program, theirs.path(), &primary);
+            }
+            wait_for(fairlead.address, version, &log);
+            let ask = |question: &[&str]| short(fairlead.address, question);
+            // Wide IPs: one at a name that the zone has an address for, and one that the zone knows nothing of.
+            assert_eq!(ask(&["version.example."]), ["203.0.113.1"], "{program}");
+            assert_eq!(ask(&["app.example."]), ["203.0.113.1"], "{program}");
+            assert_eq!(short(primary.address, &["version.example."]), [format!("198.51.100.{version}")], "{program}");
+            // All else comes from the zone, other types of the wide IPs' names among it.
+            assert_eq!(ask(&["www.example.", "AAAA"]), ["2001:db8::1"], "{program}");
+            assert_eq!(ask(&["x.wild.example.", "TXT"]), ["\"a b\" \"c\""], "{program}");
+            assert!(ask(&["app.example.", "TXT"]).is_empty() && ask(&["none.example."]).is_empty(), "{program}");
+        }
+        let done = |kind: &str| format!("fairlead_transfers_total{{direction=\"in\",kind=\"{kind}\",result=\"done\"}}");
+        assert_eq!(metric(admin, &done("axfr")), 1.0, "{program}");
+        assert!(metric(admin, &done("ixfr")) >= 1.0, "{program}: changes came for a zone that holds wide IPs");
+    }
+}
+
+/// The records that `kdig` is given and the errors it tells, sorted.
+fn kdig(server: SocketAddr, arguments: &[&str]) -> Option<Vec<String>> {
+    let at = [format!("@{}", server.ip()), "-p".to_owned(), server.port().to_string()];
+    let output = Command::new(tool("kdig")?).args(at).args(arguments).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let mut lines: Vec<String> = text
+        .lines()
+        .filter(|line| {
+            !line.is_empty() && !line.contains("TSIG") && (!line.starts_with(";;") || line.contains("ERROR"))
+        })
+        .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    lines.sort();
+    Some(lines)
+}
+
+#[test]
+fn kdig_gets_zones_and_changes_with_a_signature_and_nothing_without() {
+    let folder = folder();
+    let server = primary(folder.path(), free_port(), free_port(), "");
+    let key = format!("hmac-sha256:k:{SECRET}");
+    let signed = |question: &[&str]| kdig(server.address, &[&["-y", &key, "+noquestion"], question].concat());
+    let Some(whole) = signed(&["example.", "AXFR"]) else { return };
+    if tool("dig").is_some() {
+        assert_eq!(whole, axfr(server.address, &key));
+    }
+    assert_eq!(whole.len(), 310, "{whole:#?}");
+    fs::write(folder.path().join("example.zone"), zone(2)).unwrap();
+    hang_up(&server);
+    wait_for(server.address, 2, &folder.path().join("fairlead.log"));
+    let is_known = |changes: &[String]| changes.len() == 6;
+    let deadline = Instant::now() + PATIENCE;
+    let mut changes = Vec::new();
+    // The version is served before what changed is known.
+    while !is_known(&changes) && Instant::now() < deadline {
+        changes = signed(&["example.", "IXFR=1"]).unwrap();
+    }
+    assert_eq!(changes.iter().filter(|line| line.contains(" SOA ")).count(), 4, "{changes:#?}");
+    let version = |number: u32| format!("version.example. 60 IN A 198.51.100.{number}");
+    assert!(changes.contains(&version(1)) && changes.contains(&version(2)), "{changes:#?}");
+    assert_eq!(signed(&["example.", "IXFR=2"]).unwrap().len(), 1, "the SOA alone");
+    for refused in ["AXFR", "IXFR=1"] {
+        let lines = kdig(server.address, &["example.", refused]).unwrap();
+        assert!(lines.iter().any(|line| line.contains("REFUSED")), "{lines:#?}");
+        assert!(!lines.iter().any(|line| line.contains(" SOA ")), "{lines:#?}");
+    }
+    let wrong = kdig(server.address, &["-y", &key.replace("c2Vj", "c2Vk"), "example.", "AXFR"]).unwrap();
+    assert!(wrong.iter().any(|line| line.contains("ERROR")), "{wrong:#?}");
+    assert!(!wrong.iter().any(|line| line.contains(" SOA ")), "{wrong:#?}");
+}
+
+#[test]
 fn a_zone_that_never_came_is_servfail_and_strangers_may_not_notify() {
     let Some(dig) = tool("dig") else { return };
     let folder = tempfile::tempdir().unwrap();
