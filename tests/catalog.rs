@@ -214,3 +214,69 @@ fn a_broken_catalog_keeps_its_members_and_names_that_clash_are_told() {
     wait_for_log(&log, "a zone starts anew: its catalog lists it under another label");
     wait_for(fairlead.address, "a.test.", |state| state == Ok(1), &log);
 }
+
+/// A primary with the catalogs `old.` and `new.` in files, and the zone `m.test.`; it tells a consumer on `port`.
+fn two_catalogs(folder: &Path, port: u16, own_port: u16) -> Server {
+    let transfer = format!("transfer: {{allow: [{{key: k}}], notify: [{{address: 127.0.0.1, port: {port}, key: k}}]}}");
+    let zone = |name: &str| format!("  - {{name: {name}, file: {name}zone, {transfer}}}\n");
+    let zones: String = ["old.", "new.", "m.test."].map(zone).concat();
+    fairlead_at(folder, own_port, free_port(), &format!("{KEY}zones:\n{zones}"), "old.")
+}
+
+#[test]
+fn rfc9432_4_3_1_a_zone_changes_its_catalog_where_the_old_one_says_so() {
+    let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (port, peer_port, admin) = (free_port(), free_port(), free_port());
+    let list = |name: &str, serial, members: &[(&str, &str)], more: &str| {
+        let text = catalog(serial, members, &format!("version TXT 2\n{more}"))
+            .replace("$ORIGIN cat.", &format!("$ORIGIN {name}"));
+        fs::write(theirs.path().join(format!("{name}zone")), text).unwrap();
+    };
+    write_zone(theirs.path(), "m.test.", 1);
+    list("old.", 1, &[("one", "m.test.")], "");
+    list("new.", 1, &[], "");
+    let peer = two_catalogs(theirs.path(), port, peer_port);
+    let consumed = |name: &str| {
+        format!(
+            "  - name: {name}\n    primary: {{addresses: 127.0.0.1, port: {peer_port}, key: k}}\n    \
+             catalog: {{template: {{transfer: {{allow: [{{key: k}}]}}}}}}\n"
+        )
+    };
+    let configuration = format!("unmatched: refused\n{KEY}zones:\n{}{}", consumed("old."), consumed("new."));
+    let fairlead = fairlead_at(ours.path(), port, admin, &configuration, "old.");
+    let log = ours.path().join("fairlead.log");
+    let has = |name: &str, serial: u32| wait_for(fairlead.address, name, |state| state == Ok(serial), &log);
+    has("m.test.", 1);
+    has("new.", 1);
+    wait_for_status(admin, "\"member_of\":\"old.\"");
+    // The new one lists it without leave: a clash (§5.2).
+    list("new.", 2, &[("two", "m.test.")], "");
+    hang_up(&peer);
+    has("new.", 2);
+    wait_for_status(admin, "it is a member of old., which does not hand it over (coo)");
+    assert!(get(admin, "/api/v1/status").contains("\"member_of\":\"old.\""));
+    list("new.", 3, &[], "");
+    hang_up(&peer);
+    has("new.", 3);
+    // The old one says where it may go: it stays until the new one lists it.
+    list("old.", 2, &[("one", "m.test.")], "coo.one.zones PTR new.\n");
+    hang_up(&peer);
+    has("old.", 2);
+    assert_eq!(state(fairlead.address, "m.test."), Ok(1));
+    assert!(get(admin, "/api/v1/status").contains("\"member_of\":\"old.\""));
+    list("new.", 4, &[("two", "m.test.")], "");
+    hang_up(&peer);
+    has("new.", 4);
+    wait_for_status(admin, "\"member_of\":\"new.\"");
+    // Under another label it is another zone of that name, and comes anew.
+    wait_for_log(&log, "a zone starts anew");
+    has("m.test.", 1);
+    // What the old one does with it is of no consequence now; what the new one does is.
+    list("old.", 3, &[], "");
+    hang_up(&peer);
+    has("old.", 3);
+    assert_eq!(state(fairlead.address, "m.test."), Ok(1));
+    list("new.", 5, &[], "");
+    hang_up(&peer);
+    wait_for(fairlead.address, "m.test.", |state| state == Err(ResponseCode::Refused), &log);
+}

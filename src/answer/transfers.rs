@@ -82,7 +82,7 @@ pub enum CatalogMembers {
 pub struct CatalogConsumer {
     /// The settings of a member of no group that is known here.
     pub template: ZoneTransfer,
-    /// The settings of members of these groups (RFC 9432 §4.4.2).
+    /// The settings of members of these groups (RFC 9432 §4.3.2).
     pub groups: BTreeMap<String, ZoneTransfer>,
     /// How many members it may have; a version with more is not taken over.
     pub members_max: usize,
@@ -95,7 +95,7 @@ pub struct MemberOf {
     pub catalog: Name,
     /// How its secondaries shall treat it.
     pub group: Option<String>,
-    /// The catalog that may take it over (RFC 9432 §4.4.1).
+    /// The catalog that may take it over (RFC 9432 §4.3.1).
     pub coo: Option<Name>,
 }
 

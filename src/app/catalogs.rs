@@ -82,8 +82,8 @@ impl Catalogs {
         std::mem::take(&mut self.news)
     }
 
-    /// Takes the version of a zone that came by transfer, if it is a catalog. One that expired still counts, as RFC 9432
-    /// §5.1 keeps what was learnt of a catalog until there is a better one. Says whether it is a catalog.
+    /// Takes the version of a zone that came by transfer, if it is a catalog. One that expired still tells which members
+    /// there are: RFC 9432 §5.1 has nothing happen to them until it is fresh again. Says whether it is a catalog.
     pub(super) fn take(
         &mut self,
         id: &ZoneId,

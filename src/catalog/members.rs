@@ -5,7 +5,7 @@
 //! | configured on this node | of none: the configuration wins (RFC 9432 §5.2) |
 //! | listed by one catalog | of that |
 //! | listed by several, a member of one that does not hand it over | of that one still (RFC 9432 §5.2) |
-//! | listed by several, a member of one whose `coo` names another of them | of the other (RFC 9432 §4.4.1) |
+//! | listed by several, a member of one whose `coo` names another of them | of the other (RFC 9432 §4.3.1) |
 //! | listed by several, a member of none | of the first by name |
 
 use std::collections::BTreeMap;

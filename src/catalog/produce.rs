@@ -11,9 +11,9 @@ use crate::zone::{Zone, ZoneBuilder};
 /// What a catalog says of a member beside its name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Listed {
-    /// How its secondaries shall treat it (RFC 9432 §4.4.2).
+    /// How its secondaries shall treat it (RFC 9432 §4.3.2).
     pub group: Option<String>,
-    /// The catalog that may take it over (RFC 9432 §4.4.1).
+    /// The catalog that may take it over (RFC 9432 §4.3.1).
     pub coo: Option<Name>,
 }
 
@@ -26,7 +26,7 @@ const RETRY: u32 = 600;
 /// The SOA's expire, as RFC 9432 Appendix A has it: a catalog does not stop being true.
 const EXPIRE: u32 = 2_147_483_646;
 
-/// Makes a catalog of version 2. Nobody asks for its records, so that names and TTLs are those that RFC 9432 §4.1 gives.
+/// Makes a catalog of version 2. Nobody asks for its records, so that the name server and the TTLs are those that RFC 9432 §4 and its examples give.
 /// A catalog whose own name leaves no room for labels lists nothing.
 pub fn produce(apex: &Name, members: &BTreeMap<Name, Listed>, serial: u32, seed: u64) -> Zone {
     let mut builder = ZoneBuilder::new(apex, seed);

@@ -18,9 +18,9 @@ pub struct Catalog {
 pub struct Entry {
     /// The label under which it is listed; another one means that the zone starts from nothing (RFC 9432 §5.4).
     pub label: Box<[u8]>,
-    /// The catalog that may take it over (RFC 9432 §4.4.1).
+    /// The catalog that may take it over (RFC 9432 §4.3.1).
     pub coo: Option<Name>,
-    /// How its secondaries shall treat it, in words they agreed on (RFC 9432 §4.4.2).
+    /// How its secondaries shall treat it, in words they agreed on (RFC 9432 §4.3.2).
     pub groups: Vec<String>,
 }
 
@@ -126,7 +126,7 @@ impl Reading {
     }
 }
 
-/// The one name of a PTR RRset (RFC 9432 §4.3, §4.4.1).
+/// The one name of a PTR RRset (RFC 9432 §4.1, §4.3.1).
 fn only(owner: &Name, rrset: Rrset<'_>) -> Result<Name, Broken> {
     let mut names = rrset.rdatas();
     match (names.next().map(Name::from_wire), names.next()) {
