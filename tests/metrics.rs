@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use fairlead::metrics::{
     Answered, CloseReason, DecisionLayout, DropReason, KernelUdp, Limit, Metrics, PeerTraffic, Protocol, Reload,
-    Session, Site, Source,
+    Session, Site, Source, UpdateResult,
 };
 use fairlead::status::{Availability, Enabled, ObjectKind};
 use fairlead::wire::{Rcode, RecordType};
@@ -52,6 +52,7 @@ fn filled() -> Metrics {
             scrape.certificate("node", 2_000_000_000);
             scrape.zone("example.com.", 1, 4);
             scrape.journal("example.com.", 3, 900, 60);
+            scrape.zone_updates("example.com.", [(UpdateResult::Done, 2)], Some(1_800_000_000));
             scrape.zone_conflicts("example.com.", 1);
             scrape.secondary("example.com.", IpAddr::V4(Ipv4Addr::LOCALHOST), 5);
             scrape.inbound_zone("example.com.", Some(1_800_000_000), Some(1_800_000_001));

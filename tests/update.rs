@@ -296,6 +296,68 @@ fn who_may_change_what_is_said_by_the_rules_of_the_zone() {
     assert_eq!(dig(server.address, &["+short", "www._acme-challenge.example", "TXT"]), "\"token\"");
     assert_eq!(dig(server.address, &["+short", "www.example", "TXT"]), "\"x\"");
     assert_eq!((updates(admin, "done"), updates(admin, "refused")), (5.0, 7.0));
+    // A name that somebody makes up is no series.
+    let elsewhere = format!(
+        "server 127.0.0.1 {}\nzone nowhere.test.\nupdate add a.nowhere.test. 60 A 192.0.2.1\nsend\n",
+        server.address.port()
+    );
+    let mut child =
+        Command::new(tool("nsupdate").unwrap()).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(elsewhere.as_bytes()).unwrap();
+    assert!(!child.wait().unwrap().success());
+    assert_eq!(updates(admin, "no_zone"), 1.0);
+    updates_are_shown_per_zone(folder.path(), admin);
+}
+
+/// What the updates of the test above leave in status and metrics.
+fn updates_are_shown_per_zone(folder: &Path, admin: u16) {
+    let of_zone =
+        |result: &str| metric(admin, &format!("fairlead_zone_updates_total{{zone=\"example.\",result=\"{result}\"}}"));
+    assert_eq!(["done", "refused", "no_zone", "limit"].map(of_zone), [5.0, 7.0, 0.0, 0.0]);
+    let last = metric(admin, "fairlead_zone_last_update_timestamp_seconds{zone=\"example.\"}");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    assert!((now - 60.0..=now).contains(&last), "{last}");
+    let mut page = page_of(admin);
+    page.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    page.read_to_string(&mut text).unwrap();
+    assert!(!text.contains("nowhere.test"), "{text}");
+    if let Some(promtool) = tool("promtool") {
+        let mut child = Command::new(promtool)
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (_, body) = text.split_once("\r\n\r\n").unwrap();
+        child.stdin.take().unwrap().write_all(body.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        assert!(output.status.success() && said.is_empty(), "{said}");
+    }
+    for arguments in [&["status"][..], &["zone", "status"]] {
+        let text = fairlead_says(folder, arguments);
+        let line = text.lines().find(|line| line.contains("updates: ")).unwrap_or_else(|| panic!("{text}"));
+        for part in
+            [", updates: 5 done, 7 refused, last done 20", " by 127.0.0.1 with key k., last refused (refused) 20"]
+        {
+            assert!(line.contains(part), "{part} is not in {line}");
+        }
+        let json: serde_json::Value =
+            serde_json::from_str(&fairlead_says(folder, &[arguments, &["--output", "json"]].concat())).unwrap();
+        let updates = &json["zones"][0]["updates"];
+        assert_eq!((&updates["counts"]["done"], &updates["counts"]["refused"]), (&5.into(), &7.into()), "{json}");
+        assert_eq!((&updates["last_done"]["key"], &updates["last_refused"]["key"]), (&"k.".into(), &"acme.".into()));
+    }
+}
+
+/// What a command of the program prints, asked of the node in the folder.
+fn fairlead_says(folder: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fairlead"));
+    let output = command.args(arguments).arg("--control").arg(folder.join("control.sock")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[test]

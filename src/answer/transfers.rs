@@ -188,6 +188,11 @@ impl ZoneTransfer {
     pub fn allows(&self, source: IpAddr, key: Option<&Name>) -> bool {
         self.allow.iter().any(|access| access.allows(source, key))
     }
+
+    /// Whether somebody may change the zone by dynamic update, here or through this node at its primary.
+    pub fn takes_updates(&self) -> bool {
+        if self.primary.is_some() { self.updates.forward } else { !self.updates.rules.is_empty() }
+    }
 }
 
 impl Access {

@@ -169,7 +169,12 @@ impl Ledger {
     }
 
     /// How the file and the journal of each zone, or of one, stand to what is served.
-    pub(super) fn status(&self, zone: Option<&ZoneId>, served: impl Fn(&ZoneId) -> Option<u32>) -> Value {
+    pub(super) fn status(
+        &self,
+        zone: Option<&ZoneId>,
+        served: impl Fn(&ZoneId) -> Option<u32>,
+        updates: impl Fn(&ZoneId) -> Option<Value>,
+    ) -> Value {
         let now = self.unix_seconds();
         let files = self.files();
         let of_zone = |(id, known): (&ZoneId, &Known)| {
@@ -190,6 +195,7 @@ impl Ledger {
                 "changes": pending,
                 "journal_bytes": kept.as_ref().map_or(0, Kept::octets),
                 "oldest_change_age_seconds": oldest.map(|at| now.saturating_sub(at)),
+                "updates": updates(id),
                 "conflicts": known.conflicts,
                 "conflict_since": (known.since > 0).then(|| rfc3339(known.since.saturating_mul(1000))),
             })

@@ -123,7 +123,7 @@ impl Node {
         let (new_versions, new_versions_in) = mpsc::channel(VERSIONS_MAX);
         let parts = update::parts(context, ledger.journal().clone(), new_versions);
         tasks.spawn("transfer", async move { server.run(transfers_in, generations, drain.requested()).await });
-        let (mut drain, update::Parts { server, writer }) = (tasks.drain(), parts);
+        let (mut drain, update::Parts { server, writer, states: update_states }) = (tasks.drain(), parts);
         tasks.spawn("update", async move { server.run(updates_in, drain.requested()).await });
         let mut drain = tasks.drain();
         tasks.spawn("update-writer", async move { writer.run(drain.requested()).await });
@@ -151,6 +151,7 @@ impl Node {
             peers,
             ledger,
             zone_states,
+            update_states,
             metrics,
             clock,
         ));

@@ -21,6 +21,8 @@ use crate::mesh::PeerStates;
 use crate::metrics::{Metrics, Scrape};
 use crate::status::{Enabled, ObjectKind, Override};
 use crate::transfer::ZoneStates;
+use crate::update::UpdateStates;
+use crate::zone::ZoneId;
 
 /// The longest reason kept, in characters.
 const REASON_MAX: usize = 500;
@@ -38,6 +40,8 @@ pub struct Operations {
     ledger: Arc<Ledger>,
     /// How the transfers of zones go.
     zones: ZoneStates,
+    /// What became of their updates.
+    updates: UpdateStates,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
@@ -51,12 +55,14 @@ impl Operations {
         peers: PeerStates,
         ledger: Arc<Ledger>,
         zones: ZoneStates,
+        updates: UpdateStates,
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
         let of_mesh = peers.clone();
         metrics.set_reader("mesh", Box::new(move |scrape| of_mesh.scrape(scrape, clock.now())));
-        Self { commands, snapshot, monitors_done, ready: AtomicBool::new(false), peers, ledger, zones, metrics, clock }
+        let ready = AtomicBool::new(false);
+        Self { commands, snapshot, monitors_done, ready, peers, ledger, zones, updates, metrics, clock }
     }
 
     /// Does what a control request asks.
@@ -83,7 +89,7 @@ impl Operations {
         let mut status = tree::status(&view);
         if let Some(status) = status.as_object_mut() {
             status.insert("zone_file_conflicts".to_owned(), self.ledger.conflicts());
-            status.insert("zones".to_owned(), zone_tree::status(&view, &self.zones));
+            status.insert("zones".to_owned(), zone_tree::status(&view, &self.zones, &self.updates));
         }
         Ok(status)
     }
@@ -92,7 +98,13 @@ impl Operations {
     fn zone_status(&self, zone: Option<&str>) -> Result<Value, String> {
         let zone = zone.map(|zone| self.ledger.find(zone)).transpose()?;
         let snapshot = self.snapshot.load();
-        Ok(self.ledger.status(zone.as_ref(), |id| snapshot.zone(id).map(|zone| zone.soa().serial)))
+        let serial = |id: &ZoneId| snapshot.zone(id).map(|zone| zone.soa().serial);
+        let updates = self.updates.all();
+        let updates = |id: &ZoneId| {
+            let policy = snapshot.transfers().get(id);
+            zone_tree::updates_of(policy.is_some_and(|policy| policy.takes_updates()), updates.get(id))
+        };
+        Ok(self.ledger.status(zone.as_ref(), serial, updates))
     }
 
     /// What a zone's file and what is served differ in.
@@ -137,10 +149,10 @@ impl Operations {
     pub(super) async fn scrape(&self) -> Result<String, String> {
         self.readiness().await;
         let view = self.view().await?;
-        let zones = self.zones.clone();
+        let (zones, updates) = (self.zones.clone(), self.updates.clone());
         let read = move |scrape: &mut Scrape| {
             tree::scrape(&view, scrape);
-            zone_tree::scrape(&view, &zones, scrape);
+            zone_tree::scrape(&view, &zones, &updates, scrape);
         };
         self.metrics.set_reader("objects", Box::new(read));
         self.metrics.export().map_err(|error| format!("writing metrics: {error}"))

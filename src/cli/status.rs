@@ -67,7 +67,28 @@ fn zone_line(zone: &Value) -> String {
         let field = |name: &str| one.get(name).map(plain).unwrap_or_default();
         line.push_str(&format!(", {} has {}", field("address"), field("serial")));
     }
-    line + "\n"
+    line + &updates(zone) + "\n"
+}
+
+/// What became of the dynamic updates of a zone, as the end of its line: the results that there were, and who was last to
+/// change the zone and to be refused. Nothing where it takes none.
+pub(super) fn updates(zone: &Value) -> String {
+    let Some(updates) = zone.get("updates").filter(|updates| updates.is_object()) else { return String::new() };
+    let counts = updates.get("counts").and_then(Value::as_object);
+    let counts = counts.into_iter().flatten().filter(|(_, count)| count.as_u64() != Some(0));
+    let counts: Vec<String> = counts.map(|(result, count)| format!("{count} {result}")).collect();
+    if counts.is_empty() {
+        return ", no updates yet".to_owned();
+    }
+    let mut text = format!(", updates: {}", counts.join(", "));
+    for (key, label) in [("last_done", "last done"), ("last_refused", "last refused")] {
+        let Some(sent) = updates.get(key).filter(|sent| sent.is_object()) else { continue };
+        let field = |name: &str| sent.get(name).map(plain).unwrap_or_default();
+        let signed = if field("key").is_empty() { "no key".to_owned() } else { format!("key {}", field("key")) };
+        let result = if field("result").is_empty() { String::new() } else { format!(" ({})", field("result")) };
+        text.push_str(&format!(", {label}{result} {} by {} with {signed}", field("at"), field("address")));
+    }
+    text
 }
 
 /// One object and what it holds.
@@ -134,7 +155,11 @@ mod tests {
                 "source": "derived", "age_seconds": 2}],
             "zones": [{"name": "example.", "role": "secondary", "serial": 7, "last_success": "t1", "last_error": "no", "next_refresh": "t2",
                 "expires_in_seconds": 9, "secondaries": [{"address": "192.0.2.1", "serial": 6}]},
-                {"name": "none.", "role": "secondary", "serial": null, "state": "no version to serve"}],
+                {"name": "none.", "role": "secondary", "serial": null, "state": "no version to serve"},
+                {"name": "new.", "role": "primary", "serial": 1, "updates": {"counts": {"done": 0}, "last_done": null}},
+                {"name": "dyn.", "role": "primary", "serial": 1, "updates": {"counts": {"done": 2, "unchanged": 0, "refused": 1},
+                    "last_done": {"at": "t1", "key": "dhcp.", "address": "192.0.2.1"},
+                    "last_refused": {"at": "t2", "key": null, "address": "192.0.2.2", "result": "refused"}}}],
             "overrides": [{"kind": "server", "name": "ny-lb1", "enabled": "disabled", "until": null, "reason": "kernel"}],
         });
         let text = text(&status, Colour::Never);
@@ -146,7 +171,11 @@ mod tests {
         let zone = "zone example. secondary serial 7, confirmed t1, next refresh t2, error no, expires in 9 s, 192.0.2.1 has 6";
         assert_eq!(lines[4].join(" "), zone);
         assert_eq!(lines[5].join(" "), "zone none. secondary no version to serve");
-        assert_eq!(lines[6].join(" "), "override: server ny-lb1 disabled: kernel");
+        assert_eq!(lines[6].join(" "), "zone new. primary serial 1, no updates yet");
+        let dynamic = "zone dyn. primary serial 1, updates: 2 done, 1 refused, last done t1 by 192.0.2.1 with key dhcp., \
+                       last refused (refused) t2 by 192.0.2.2 with no key";
+        assert_eq!(lines[7].join(" "), dynamic);
+        assert_eq!(lines[8].join(" "), "override: server ny-lb1 disabled: kernel");
         assert!(!text.contains('\x1b'));
     }
 }

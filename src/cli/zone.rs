@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::args::{ControlArgs, Output};
 use super::output::{self, Paint, paint};
-use super::status::plain;
+use super::status::{plain, updates};
 use super::{Colour, ask_data, change};
 use crate::app::control::Request;
 
@@ -113,6 +113,7 @@ fn status(data: &Value, colour: Colour) -> String {
             let (changes, bytes, age) = (field("changes"), field("journal_bytes"), field("oldest_change_age_seconds"));
             line.push_str(&format!(", {changes} changes in the journal ({bytes} bytes, oldest {age} s ago)"));
         }
+        line.push_str(&updates(zone));
         out.push_str(line.trim_end());
         out.push('\n');
         let conflicts = zone.get("conflicts").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
@@ -170,7 +171,7 @@ mod tests {
              "changes": 2, "journal_bytes": 300, "oldest_change_age_seconds": 9, "conflicts": ["www A: both"],
              "conflict_since": "2026-11-20T10:00:00.000Z"},
             {"zone": "example.net.", "state": "in step", "file_serial": 1, "served_serial": 1, "changes": 0,
-             "conflicts": []},
+             "updates": {"counts": {"done": 0, "malformed": 3}}, "conflicts": []},
         ]});
         let lines: Vec<String> = status(&data, Colour::Never)
             .lines()
@@ -180,7 +181,7 @@ mod tests {
             "example.com. conflict file 5, served 7, 2 changes in the journal (300 bytes, oldest 9 s ago)",
             "the edited file a.zone is not in use since 2026-11-20T10:00:00.000Z",
             "www A: both",
-            "example.net. in step file 1, served 1",
+            "example.net. in step file 1, served 1, updates: 3 malformed",
         ];
         assert_eq!(lines, expected);
     }

@@ -59,6 +59,16 @@ pub(super) const TRANSFERS: Family = counter(
 );
 pub(super) const UPDATES: Family =
     counter("fairlead_updates_total", &["result"], "Dynamic updates of zones, by what became of them.");
+pub(super) const ZONE_UPDATES: Family = counter(
+    "fairlead_zone_updates_total",
+    &["zone", "result"],
+    "Dynamic updates of one zone since the start, by what became of them.",
+);
+pub(super) const ZONE_UPDATED: Family = gauge(
+    "fairlead_zone_last_update_timestamp_seconds",
+    &["zone"],
+    "When a dynamic update last changed a zone, in seconds since 1970.",
+);
 pub(super) const VIEW_QUERIES: Family = counter(
     "fairlead_view_queries_total",
     &["view"],

@@ -6,6 +6,7 @@ use std::time::Duration;
 use prometheus::proto::{Metric, MetricFamily};
 
 use super::family::{self, Family};
+use super::updates::UpdateResult;
 use crate::status::{Availability, Enabled};
 
 /// The most series of one metric; what comes after is left out, and `fairlead_limit_hits_total` says so.
@@ -188,6 +189,21 @@ impl Scrape {
         self.push(&family::JOURNAL_AGE, &[zone], age_seconds as f64);
     }
 
+    /// What became of the dynamic updates of a zone, and when one last changed it, in seconds since 1970.
+    pub fn zone_updates(
+        &mut self,
+        zone: &str,
+        counts: impl IntoIterator<Item = (UpdateResult, u64)>,
+        last_done: Option<u64>,
+    ) {
+        for (result, count) in counts {
+            self.push(&family::ZONE_UPDATES, &[zone, result.as_str()], count as f64);
+        }
+        if let Some(time) = last_done {
+            self.push(&family::ZONE_UPDATED, &[zone], time as f64);
+        }
+    }
+
     /// In how many RRsets an edited zone file meets updates, so that it is not in use.
     pub fn zone_conflicts(&mut self, zone: &str, conflicts: usize) {
         self.push(&family::ZONE_CONFLICTS, &[zone], conflicts as f64);
@@ -243,7 +259,9 @@ impl Scrape {
     }
 
     /// The metrics a scrape can hold, for their descriptions.
-    pub(super) const FAMILIES: [&'static Family; 36] = [
+    pub(super) const FAMILIES: [&'static Family; 38] = [
+        &family::ZONE_UPDATES,
+        &family::ZONE_UPDATED,
         &family::JOURNAL_CHANGES,
         &family::JOURNAL_BYTES,
         &family::JOURNAL_AGE,

@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::message::Refusal;
 use super::server::refuse;
+use super::states::UpdateStates;
 use crate::answer::{Peer, Snapshot};
 use crate::listener::Replies;
 use crate::metrics::{Limit, UpdateResult};
@@ -27,12 +28,13 @@ const WAIT_MAX: Duration = Duration::from_secs(4);
 /// Passes updates on.
 pub(super) struct Forwarder {
     context: Context,
+    states: UpdateStates,
     quota: Arc<Semaphore>,
 }
 
 impl Forwarder {
-    pub(super) fn new(context: Context) -> Self {
-        Self { context, quota: Arc::new(Semaphore::new(FORWARDED_MAX)) }
+    pub(super) fn new(context: Context, states: UpdateStates) -> Self {
+        Self { context, states, quota: Arc::new(Semaphore::new(FORWARDED_MAX)) }
     }
 
     /// Passes a signed update on and its answer back. Unsigned ones are refused: the primary would see our address in
@@ -45,21 +47,21 @@ impl Forwarder {
             .unwrap_or_default();
         if request.key_name().is_none() {
             let refusal = Refusal::new(Rcode::REFUSED, "only signed updates are passed on to the primary");
-            return refuse(&self.context, &request, source, replies, &refusal);
+            return refuse(&self.context, &self.states, &request, source, replies, &refusal);
         }
         let Ok(permit) = Arc::clone(&self.quota).try_acquire_owned() else {
             self.context.metrics.limit_hit(Limit::Updates);
             let refusal = Refusal::new(Rcode::SERVFAIL, "too many updates are being passed on");
-            return refuse(&self.context, &request, source, replies, &refusal);
+            return refuse(&self.context, &self.states, &request, source, replies, &refusal);
         };
-        let context = self.context.clone();
+        let (context, states) = (self.context.clone(), self.states.clone());
         tokio::spawn(async move {
             let _held = permit;
             for server in &servers {
                 match timeout(WAIT_MAX, exchange(server.address, request.packet())).await {
                     Ok(Ok(reply)) => {
                         info!(zone = %request.zone(), %source, primary = %server.address, "passed an update on");
-                        context.metrics.updated(UpdateResult::Forwarded);
+                        states.count(&context, &request, source, UpdateResult::Forwarded);
                         return replies.send(reply);
                     }
                     Ok(Err(error)) => {
@@ -71,7 +73,7 @@ impl Forwarder {
                 }
             }
             let refusal = Refusal::new(Rcode::SERVFAIL, "no primary of the zone answered");
-            refuse(&context, &request, source, replies, &refusal);
+            refuse(&context, &states, &request, source, replies, &refusal);
         });
     }
 }

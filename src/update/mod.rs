@@ -19,6 +19,7 @@ mod replay;
 mod server;
 #[cfg(test)]
 mod server_tests;
+mod states;
 #[cfg(test)]
 mod update_tests;
 mod writer;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 pub use server::Server;
+pub use states::{Sent, UpdateState, UpdateStates};
 pub use writer::{NewVersion, Writer};
 
 use crate::answer::UPDATES_MAX;
@@ -43,14 +45,17 @@ pub struct Parts {
     pub server: Server,
     /// Carries them out.
     pub writer: Writer,
+    /// What became of them, zone by zone.
+    pub states: UpdateStates,
 }
 
 /// Makes both sides. New versions go to `versions`.
 pub fn parts(context: Context, journal: Journal, versions: mpsc::Sender<NewVersion>) -> Parts {
     let (send, jobs) = mpsc::channel(UPDATES_MAX);
-    let server = Server::new(context.clone(), send);
-    let writer = Writer { context, jobs, journal, versions, replays: Arc::default() };
-    Parts { server, writer }
+    let states = UpdateStates::default();
+    let server = Server::new(context.clone(), states.clone(), send);
+    let writer = Writer { context, states: states.clone(), jobs, journal, versions, replays: Arc::default() };
+    Parts { server, writer, states }
 }
 
 /// The version that an UPDATE message makes of a zone when its sender may do everything; none when it changes nothing. For

@@ -8,6 +8,7 @@ use tracing::{debug, error, info};
 
 use super::forward::Forwarder;
 use super::message::{Refusal, Update};
+use super::states::UpdateStates;
 use crate::answer::{ExtendedError, Snapshot};
 use crate::listener::{HandedOff, Replies};
 use crate::metrics::{Limit, Site, UpdateResult};
@@ -26,6 +27,7 @@ pub(super) struct Job {
 /// The receiving side.
 pub struct Server {
     context: Context,
+    states: UpdateStates,
     jobs: mpsc::Sender<Job>,
     forwarder: Forwarder,
 }
@@ -39,9 +41,9 @@ enum Verdict {
 }
 
 impl Server {
-    pub(super) fn new(context: Context, jobs: mpsc::Sender<Job>) -> Self {
-        let forwarder = Forwarder::new(context.clone());
-        Self { context, jobs, forwarder }
+    pub(super) fn new(context: Context, states: UpdateStates, jobs: mpsc::Sender<Job>) -> Self {
+        let forwarder = Forwarder::new(context.clone(), states.clone());
+        Self { context, states, jobs, forwarder }
     }
 
     /// Serves `requests` until `drain` is ready.
@@ -81,14 +83,14 @@ impl Server {
                 return Ok(());
             }
             Err(refusal) => {
-                refuse(&self.context, &request, source, replies, &refusal);
+                refuse(&self.context, &self.states, &request, source, replies, &refusal);
                 return Ok(());
             }
         };
         if self.jobs.max_capacity() - self.jobs.capacity() >= snapshot.limits().updates {
             // SERVFAIL and not REFUSED: another time it may be done, which REFUSED would deny.
             self.context.metrics.limit_hit(Limit::Updates);
-            self.context.metrics.updated(UpdateResult::Limit);
+            self.states.count(&self.context, &request, source, UpdateResult::Limit);
             answer(&self.context, &request, replies, Rcode::SERVFAIL, None);
             return Ok(());
         }
@@ -125,9 +127,16 @@ fn judge(snapshot: &Snapshot, request: &Request, source: SocketAddr) -> Result<V
 }
 
 /// Answers an update that is not carried out, and says why where operators look.
-pub(super) fn refuse(context: &Context, request: &Request, source: SocketAddr, replies: Replies, refusal: &Refusal) {
+pub(super) fn refuse(
+    context: &Context,
+    states: &UpdateStates,
+    request: &Request,
+    source: SocketAddr,
+    replies: Replies,
+    refusal: &Refusal,
+) {
     let result = UpdateResult::of(refusal.rcode);
-    context.metrics.updated(result);
+    states.count(context, request, source, result);
     let key = request.key_name().map(ToString::to_string).unwrap_or_default();
     let (zone, rcode, reason) = (request.zone(), refusal.rcode, &refusal.reason);
     match result {

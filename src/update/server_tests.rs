@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
 use super::server::{Job, Server};
+use super::states::UpdateStates;
 use crate::answer::{
     Access, Chaos, Limits, Settings, Snapshot, SyntheticZone, TransferLimits, Transfers, Unmatched, UpdateNames,
     UpdateRule, ZoneTransfer, ZoneUpdates,
@@ -76,7 +77,7 @@ fn hand(server: &Server, source: &str) -> Option<u8> {
 #[test]
 fn updates_wait_up_to_the_limit_and_who_may_not_ask_takes_no_place() {
     let (context, (send, mut jobs)) = (context(2), mpsc::channel::<Job>(10));
-    let server = Server::new(context.clone(), send);
+    let server = Server::new(context.clone(), UpdateStates::default(), send);
     let stranger = "192.0.2.1:5353";
     let found = [HERE, stranger, HERE, HERE, stranger].map(|source| hand(&server, source));
     assert_eq!(found, [None, Some(5), None, Some(2), Some(5)]);

@@ -13,6 +13,7 @@ use super::evaluate::{Terms, WideIpOf, evaluate};
 use super::message::Refusal;
 use super::replay::Replays;
 use super::server::{Job, refuse};
+use super::states::UpdateStates;
 use crate::answer::{Snapshot, ZoneUpdates};
 use crate::journal::{Entry, Journal};
 use crate::metrics::{Site, UpdateResult};
@@ -37,6 +38,7 @@ pub struct NewVersion {
 /// Carries updates out.
 pub struct Writer {
     pub(super) context: Context,
+    pub(super) states: UpdateStates,
     pub(super) jobs: mpsc::Receiver<Job>,
     pub(super) journal: Journal,
     /// Where new versions go to be served.
@@ -118,10 +120,10 @@ impl Writer {
             }
             match outcome {
                 Ok(result) => {
-                    self.context.metrics.updated(result);
+                    self.states.count(&self.context, &request, source, result);
                     answer(&self.context, &request, replies, Rcode::NOERROR, None);
                 }
-                Err(refusal) => refuse(&self.context, &request, source, replies, &refusal),
+                Err(refusal) => refuse(&self.context, &self.states, &request, source, replies, &refusal),
             }
         }
     }
