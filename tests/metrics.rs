@@ -34,6 +34,7 @@ fn filled() -> Metrics {
     decisions.follow(&Arc::new(DecisionLayout::new([pair], &["preferred"])));
     decisions.record(0, 0);
     metrics.panicked(Site::Udp);
+    metrics.task_restarted("mesh");
     metrics.limit_hit(Limit::TcpConnections);
     metrics.tcp_closed(CloseReason::Idle);
     metrics.status_changed(ObjectKind::Pool);

@@ -42,6 +42,8 @@ pub struct Pages {
 pub enum Readiness {
     /// It can.
     Ready,
+    /// It answers, and something beside that is wrong, one line each.
+    Degraded(Vec<String>),
     /// Not yet: what it waits for, one line each.
     Waiting(Vec<String>),
 }
@@ -86,6 +88,10 @@ pub(super) fn router(pages: Pages, limits: &Limits) -> Router {
 async fn readyz(State(pages): State<Arc<Pages>>) -> Response {
     match (pages.readiness)().await {
         Readiness::Ready => "ready\n".into_response(),
+        // Still 200: its answers are good, and taking a node out of use for its control socket would help nobody.
+        Readiness::Degraded(lines) => {
+            lines.iter().fold("ready\n".to_owned(), |text, line| format!("{text}degraded: {line}\n")).into_response()
+        }
         Readiness::Waiting(lines) => {
             let text = lines.iter().fold("not ready\n".to_owned(), |text, line| format!("{text}waiting for {line}\n"));
             (StatusCode::SERVICE_UNAVAILABLE, text).into_response()

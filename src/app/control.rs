@@ -155,8 +155,8 @@ impl Control {
         Ok(Self { listener: bound, socket: socket.to_owned() })
     }
 
-    /// Serves until dropped: each request goes through `handle`.
-    pub async fn serve<F, R>(self, handle: F) -> Result<(), String>
+    /// Serves for good: each request goes through `handle`.
+    pub async fn serve<F, R>(&self, handle: F) -> Result<(), String>
     where
         F: Fn(Request) -> R + Clone + Send + 'static,
         R: Future<Output = Response> + Send + 'static,
@@ -263,13 +263,14 @@ mod tests {
     async fn serving(folder: &Path) -> PathBuf {
         let socket = folder.join("run/control.sock");
         let control = Control::bind(&socket).unwrap();
-        tokio::spawn(control.serve(|request| async move {
+        let handle = |request| async move {
             match request {
                 Request::Status => Response::Data(serde_json::json!({"node": "ns1"})),
                 Request::Disable(change) => Response::Done(vec![format!("disabled {}", change.name)]),
                 _ => Response::Refused("not here".into()),
             }
-        }));
+        };
+        tokio::spawn(async move { control.serve(handle).await });
         socket
     }
 

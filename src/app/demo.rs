@@ -129,14 +129,14 @@ impl Demo {
     async fn wait_until_ready(&self) -> Result<(), String> {
         let operations = self.node.operations();
         let ready = async {
-            while operations.readiness().await != Readiness::Ready {
+            while matches!(operations.readiness().await, Readiness::Waiting(_)) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
         match tokio::time::timeout(READY_MAX, ready).await {
             Ok(()) => Ok(()),
             Err(_) => match operations.readiness().await {
-                Readiness::Ready => Ok(()),
+                Readiness::Ready | Readiness::Degraded(_) => Ok(()),
                 Readiness::Waiting(lines) => Err(format!("still waiting for {}", lines.join(", "))),
             },
         }

@@ -1,6 +1,7 @@
 //! The DNS node's place in the mesh: sessions with the configured agents and DNS nodes, as the configuration changes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -41,11 +42,14 @@ pub(super) fn dialer(
     }))
 }
 
+/// How often sessions are looked after.
+const LOOK_PERIOD: Duration = Duration::from_secs(5);
+
 /// Keeps a session with each of `peers`, whichever those are at the time, until the drain begins.
 pub(super) async fn run(
-    mut dialer: Dialer,
-    mut peers: watch::Receiver<Vec<PeerAddress>>,
-    mut drain: Drain,
+    dialer: &mut Dialer,
+    peers: &mut watch::Receiver<Vec<PeerAddress>>,
+    drain: &mut Drain,
 ) -> Result<(), String> {
     loop {
         let wanted = peers.borrow_and_update().clone();
@@ -53,6 +57,8 @@ pub(super) async fn run(
         tokio::select! {
             () = drain.requested() => break,
             changed = peers.changed() => if changed.is_err() { break },
+            // A session that panicked is looked after.
+            () = tokio::time::sleep(LOOK_PERIOD) => {}
         }
     }
     dialer.stop().await;

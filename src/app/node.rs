@@ -95,16 +95,18 @@ impl Node {
         let (commands, commands_in) = mpsc::channel(COMMANDS_MAX);
         let (saves, saves_in) = mpsc::channel(SAVES_MAX);
         let targets = Prepared::targets(&monitors, board.model());
-        let schedule = Schedule::start(targets, schedule_options(clock, config.seed), facts.clone());
+        let (schedule, driver) = Schedule::new(targets, schedule_options(clock, config.seed), facts.clone());
+        tasks.keep("monitors", driver, |driver| Box::pin(driver.run()));
         metrics.set_reader("probes", schedule.counters().reader());
         let first_round = schedule.first_round();
         let dialled = watch::Sender::new(config.mesh.as_ref().map(|mesh| mesh.peers.clone()).unwrap_or_default());
         let peers = PeerStates::counting(Arc::clone(&metrics));
         if let Some(settings) = &config.mesh {
             let dialer = mesh::dialer(settings, clock, facts.clone(), peers.clone()).map_err(StartError::Other)?;
-            tasks.spawn("mesh", mesh::run(dialer, dialled.subscribe(), tasks.drain()));
+            let state = (dialer, dialled.subscribe(), tasks.drain());
+            tasks.keep("mesh", state, |(dialer, peers, drain)| Box::pin(mesh::run(dialer, peers, drain)));
         }
-        tasks.spawn("saver", saver::run(store, saves_in));
+        tasks.keep("saver", (store, saves_in), |(store, saves)| Box::pin(saver::run(store, saves)));
         let (versions, versions_in) = mpsc::channel(VERSIONS_MAX);
         let published = watch::Sender::new(0);
         let zone_states = ZoneStates::default();
@@ -114,19 +116,20 @@ impl Node {
             states: zone_states.clone(),
             unix_seconds: Arc::new(move || clock.wall_millis() / 1000),
         };
-        let (server, mut drain, generations) = (
-            transfer::Server::new(context.clone(), versions, zone_store, restored),
-            tasks.drain(),
-            published.subscribe(),
-        );
+        let (server, generations) =
+            (transfer::Server::new(context.clone(), versions, zone_store, restored), published.subscribe());
         server.remember(ledger.journal());
         let (new_versions, new_versions_in) = mpsc::channel(VERSIONS_MAX);
         let parts = update::parts(context, ledger.journal().clone(), new_versions);
-        tasks.spawn("transfer", async move { server.run(transfers_in, generations, drain.requested()).await });
-        let (mut drain, update::Parts { server, writer, states: update_states }) = (tasks.drain(), parts);
-        tasks.spawn("update", async move { server.run(updates_in, drain.requested()).await });
-        let mut drain = tasks.drain();
-        tasks.spawn("update-writer", async move { writer.run(drain.requested()).await });
+        let state = (server, transfers_in, generations, tasks.drain());
+        tasks.keep("transfer", state, |(server, requests, generations, drain)| {
+            Box::pin(server.run(requests, generations, drain.requested()))
+        });
+        let (drain, update::Parts { server, writer, states: update_states }) = (tasks.drain(), parts);
+        tasks.keep("update", (server, updates_in, drain), |(server, requests, drain)| {
+            Box::pin(server.run(requests, drain.requested()))
+        });
+        tasks.keep("update-writer", (writer, tasks.drain()), |(writer, drain)| Box::pin(writer.run(drain.requested())));
         let publisher =
             Publisher::new(board, Arc::clone(&snapshot), published, schedule, saves, Arc::clone(&metrics), clock);
         mesh::listen(config.mesh.as_ref(), clock, &peers, publisher.offered(), &mut tasks)
@@ -142,7 +145,7 @@ impl Node {
             clock,
             hangups,
         );
-        tasks.spawn("reload", reloader.run(tasks.drain()));
+        tasks.keep("reload", (reloader, tasks.drain()), |(reloader, drain)| Box::pin(reloader.run(drain)));
 
         let operations = Arc::new(Operations::new(
             commands,
@@ -152,6 +155,7 @@ impl Node {
             ledger,
             zone_states,
             update_states,
+            tasks.states(),
             metrics,
             clock,
         ));
@@ -159,7 +163,9 @@ impl Node {
             Admin::start(address, pages(&operations), admin::Limits::default(), Arc::clone(operations.metrics()))
         });
         let admin = admin.transpose().map_err(StartError::Admin)?;
-        tasks.spawn("control", serve_control(control, Arc::clone(&operations), tasks.drain()));
+        let state = (control, Arc::clone(&operations), tasks.drain());
+        tasks
+            .keep("control", state, |(control, operations, drain)| Box::pin(serve_control(control, operations, drain)));
         info!(node = %config.node, "serving");
         Ok(Self { listeners, admin, control: config.control, operations, tasks })
     }
@@ -244,7 +250,8 @@ fn schedule_options(clock: Clock, seed: u64) -> ScheduleOptions {
     }
 }
 
-async fn serve_control(control: Control, operations: Arc<Operations>, mut drain: Drain) -> Result<(), String> {
+async fn serve_control(control: &Control, operations: &Arc<Operations>, drain: &mut Drain) -> Result<(), String> {
+    let operations = Arc::clone(operations);
     let handle = move |request| {
         let operations = Arc::clone(&operations);
         async move { operations.handle(request).await }

@@ -13,6 +13,7 @@ use super::control::{Change, Question, Request, Response};
 use super::flush::Force;
 use super::ledger::Ledger;
 use super::publisher::{Command, Guard, MonitorRound};
+use super::tasks::TaskStates;
 use super::view::View;
 use super::{explain, names, tree, zone_tree};
 use crate::admin::Readiness;
@@ -42,6 +43,8 @@ pub struct Operations {
     zones: ZoneStates,
     /// What became of their updates.
     updates: UpdateStates,
+    /// The tasks that panicked.
+    tasks: TaskStates,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
@@ -56,13 +59,14 @@ impl Operations {
         ledger: Arc<Ledger>,
         zones: ZoneStates,
         updates: UpdateStates,
+        tasks: TaskStates,
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
         let of_mesh = peers.clone();
         metrics.set_reader("mesh", Box::new(move |scrape| of_mesh.scrape(scrape, clock.now())));
         let ready = AtomicBool::new(false);
-        Self { commands, snapshot, monitors_done, ready, peers, ledger, zones, updates, metrics, clock }
+        Self { commands, snapshot, monitors_done, ready, peers, ledger, zones, updates, tasks, metrics, clock }
     }
 
     /// Does what a control request asks.
@@ -88,6 +92,7 @@ impl Operations {
         let view = self.view().await?;
         let mut status = tree::status(&view);
         if let Some(status) = status.as_object_mut() {
+            status.insert("tasks".to_owned(), self.tasks.status());
             status.insert("zone_file_conflicts".to_owned(), self.ledger.conflicts());
             status.insert("zones".to_owned(), zone_tree::status(&view, &self.zones, &self.updates));
         }
@@ -158,10 +163,11 @@ impl Operations {
         self.metrics.export().map_err(|error| format!("writing metrics: {error}"))
     }
 
-    /// Whether the first health round is in.
+    /// Whether the first health round is in, and what is not as it should be since.
     pub async fn readiness(&self) -> Readiness {
         if self.ready.load(Ordering::Relaxed) {
-            return Readiness::Ready;
+            let failing = self.tasks.failing();
+            return if failing.is_empty() { Readiness::Ready } else { Readiness::Degraded(failing) };
         }
         let monitors = if *self.monitors_done.borrow() { MonitorRound::Done } else { MonitorRound::Running };
         let readiness = self.ask(|reply| Command::Readiness(monitors, reply)).await;

@@ -470,7 +470,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new("0", "test"));
         let publisher =
             Publisher::new(board, Arc::clone(&snapshot), watch::Sender::new(0), schedule, saves, metrics, clock);
-        tasks.spawn("saver", saver::run(store.clone(), saves_in));
+        tasks.keep("saver", (store.clone(), saves_in), |(store, saves)| Box::pin(saver::run(store, saves)));
         let (versions, updates) = (mpsc::channel(1).1, mpsc::channel(1).1);
         tasks.spawn("publisher", publisher.run(facts_in, commands_in, versions, updates, tasks.drain()));
         World { facts, commands, snapshot, store, _tasks: tasks, _folder: folder }

@@ -91,7 +91,7 @@ mod tests {
             }
             let got = match judge(&model, &table, progress) {
                 Readiness::Ready => Vec::new(),
-                Readiness::Waiting(lines) => lines,
+                Readiness::Waiting(lines) | Readiness::Degraded(lines) => lines,
             };
             assert_eq!(got, expected);
         };

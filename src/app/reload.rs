@@ -100,7 +100,7 @@ impl Reloader {
     }
 
     /// Reloads until the drain begins.
-    pub(super) async fn run(mut self, mut drain: Drain) -> Result<(), String> {
+    pub(super) async fn run(&mut self, drain: &mut Drain) -> Result<(), String> {
         let mut look: Interval = interval(PERIOD);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -14,7 +14,7 @@ pub(super) enum Save {
 }
 
 /// Writes what comes until nobody can send any more.
-pub(super) async fn run(store: Store, mut saves: mpsc::Receiver<Save>) -> Result<(), String> {
+pub(super) async fn run(store: &Store, saves: &mut mpsc::Receiver<Save>) -> Result<(), String> {
     while let Some(save) = saves.recv().await {
         let store = store.clone();
         let written = tokio::task::spawn_blocking(move || match save {

@@ -40,6 +40,13 @@ pub(super) fn text(status: &Value, colour: Colour) -> String {
         let reason = if reason.is_empty() { reason } else { format!(": {reason}") };
         out.push_str(&format!("override: {} {} {}{until}{reason}\n", field("kind"), field("name"), field("enabled")));
     }
+    for one in list(status, "tasks") {
+        let field = |name: &str| one.get(name).map(plain).unwrap_or_default();
+        let (state, restarts, last) = (field("state"), field("restarts"), field("last_panic_seconds_ago"));
+        let paint_as = if state == "keeps panicking" { Paint::Red } else { Paint::Yellow };
+        let text = format!("{state}, started again {restarts} times, last panic {last} s ago");
+        out.push_str(&format!("task {}: {}\n", field("name"), paint(paint_as, &text, colour)));
+    }
     for one in list(status, "zone_file_conflicts") {
         let field = |name: &str| one.get(name).map(plain).unwrap_or_default();
         let (zone, file, since) = (field("zone"), field("file"), field("since"));
@@ -160,6 +167,7 @@ mod tests {
                 {"name": "dyn.", "role": "primary", "serial": 1, "updates": {"counts": {"done": 2, "unchanged": 0, "refused": 1},
                     "last_done": {"at": "t1", "key": "dhcp.", "address": "192.0.2.1"},
                     "last_refused": {"at": "t2", "key": null, "address": "192.0.2.2", "result": "refused"}}}],
+            "tasks": [{"name": "mesh", "restarts": 5, "in_a_row": 3, "last_panic_seconds_ago": 2, "state": "keeps panicking"}],
             "overrides": [{"kind": "server", "name": "ny-lb1", "enabled": "disabled", "until": null, "reason": "kernel"}],
         });
         let text = text(&status, Colour::Never);
@@ -176,6 +184,7 @@ mod tests {
                        last refused (refused) t2 by 192.0.2.2 with no key";
         assert_eq!(lines[7].join(" "), dynamic);
         assert_eq!(lines[8].join(" "), "override: server ny-lb1 disabled: kernel");
+        assert_eq!(lines[9].join(" "), "task mesh: keeps panicking, started again 5 times, last panic 2 s ago");
         assert!(!text.contains('\x1b'));
     }
 }

@@ -95,12 +95,13 @@ impl Dialer {
 
     /// Dials these peers and no others; sessions with those that stay are left alone.
     pub fn set_peers(&mut self, peers: &[PeerAddress]) {
-        self.peers.retain(|remote, _| {
+        self.peers.retain(|remote, task| {
             let stays = peers.contains(remote);
             if !stays {
                 self.context.states.forget(&remote.name);
             }
-            stays
+            // One that panicked is started anew below.
+            stays && !task.handle.is_finished()
         });
         for remote in peers.iter().filter(|remote| !self.peers.contains_key(remote)).cloned().collect::<Vec<_>>() {
             let (stop, stopped) = watch::channel(false);
@@ -111,8 +112,8 @@ impl Dialer {
     }
 
     /// Says goodbye to every peer and waits for it, two seconds at most.
-    pub async fn stop(self) {
-        let tasks: Vec<Task> = self.peers.into_values().collect();
+    pub async fn stop(&mut self) {
+        let tasks: Vec<Task> = std::mem::take(&mut self.peers).into_values().collect();
         tasks.iter().for_each(|task| {
             task.stop.send_replace(true);
         });

@@ -110,6 +110,11 @@ pub(super) const DECISIONS: Family = counter(
 );
 pub(super) const PANICS: Family =
     counter("fairlead_panics_total", &["site"], "Faults of our own that were caught; each cost one answer or task.");
+pub(super) const TASK_RESTARTS: Family = counter(
+    "fairlead_task_restarts_total",
+    &["task"],
+    "Times a task beside the answer path panicked and was started again.",
+);
 pub(super) const LIMIT_HITS: Family =
     counter("fairlead_limit_hits_total", &["limit"], "Times a limit refused, closed or dropped something.");
 pub(super) const RATE_LIMITED: Family = counter(

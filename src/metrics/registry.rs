@@ -26,6 +26,7 @@ pub struct Metrics {
     decisions: Arc<DecisionCollector>,
     readers: Arc<Readers>,
     panics: IntCounterVec,
+    task_restarts: IntCounterVec,
     signed_queries: IntCounterVec,
     view_queries: IntCounterVec,
     transfers: TransferCounters,
@@ -52,6 +53,7 @@ impl Metrics {
         gauges(&registry, &family::BUILD, &[]).with_label_values(&[version, revision]).set(1);
         Self {
             panics: counters(&registry, &family::PANICS, &Site::ALL.map(Site::as_str)),
+            task_restarts: counters(&registry, &family::TASK_RESTARTS, &[]),
             view_queries: counters(&registry, &family::VIEW_QUERIES, &[]),
             signed_queries: counters(&registry, &family::SIGNED_QUERIES, &Signature::ALL.map(Signature::as_str)),
             transfers: TransferCounters::new(&registry),
@@ -95,6 +97,16 @@ impl Metrics {
     /// Counts a caught panic.
     pub fn panicked(&self, site: Site) {
         self.panics.with_label_values(&[site.as_str()]).inc();
+    }
+
+    /// Has the restarts of a task stand at zero from its start on.
+    pub fn task_started(&self, task: &'static str) {
+        let _: IntCounter = self.task_restarts.with_label_values(&[task]);
+    }
+
+    /// Counts a task that panicked and is started again.
+    pub fn task_restarted(&self, task: &'static str) {
+        self.task_restarts.with_label_values(&[task]).inc();
     }
 
     /// Counts a limit that refused, closed or dropped something.

@@ -18,6 +18,6 @@ mod timetable;
 
 pub use probe::{ProbeResult, Prober};
 pub use probe_tls::Authorities;
-pub use schedule::{CONCURRENCY_DEFAULT, Schedule, ScheduleCounters, ScheduleOptions};
+pub use schedule::{CONCURRENCY_DEFAULT, Driver, Schedule, ScheduleCounters, ScheduleOptions};
 pub use spec::{Monitor, Probe, Tls};
 pub use target::Target;

@@ -73,7 +73,8 @@ pub struct Schedule {
     targets: watch::Sender<Vec<Target>>,
     first_round: watch::Receiver<bool>,
     counters: Arc<ScheduleCounters>,
-    task: JoinHandle<()>,
+    /// Where it runs, when it was started here.
+    task: Option<JoinHandle<Result<(), String>>>,
 }
 
 impl Schedule {
@@ -81,6 +82,13 @@ impl Schedule {
     /// 5 s where the interval is above 10 s. A full channel delays verdicts, never probes, and the newest verdict of a
     /// target replaces one that waits. Must be called within a runtime.
     pub fn start(targets: Vec<Target>, options: ScheduleOptions, facts: mpsc::Sender<Fact>) -> Self {
+        let (mut schedule, mut driver) = Self::new(targets, options, facts);
+        schedule.task = Some(tokio::spawn(async move { driver.run().await }));
+        schedule
+    }
+
+    /// The same, and what has to be run for it.
+    pub fn new(targets: Vec<Target>, options: ScheduleOptions, facts: mpsc::Sender<Fact>) -> (Self, Driver) {
         let counters = Arc::new(ScheduleCounters::default());
         let (targets, wanted) = watch::channel(targets);
         let (round, first_round) = watch::channel(false);
@@ -91,9 +99,11 @@ impl Schedule {
             probes: JoinSet::new(),
             under_way: HashMap::new(),
             counters: counters.clone(),
+            wanted,
+            round,
+            facts,
         };
-        let task = tokio::spawn(driver.run(wanted, round, facts));
-        Self { targets, first_round, counters, task }
+        (Self { targets, first_round, counters, task: None }, driver)
     }
 
     /// Watches exactly `targets` from now on. Unchanged ones keep what is known of them; probes of the others stop.
@@ -114,39 +124,46 @@ impl Schedule {
 
 impl Drop for Schedule {
     fn drop(&mut self) {
-        self.task.abort();
+        // One that runs elsewhere ends as nobody is left to say what is watched.
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 
-struct Driver {
+/// What watches the targets, to be run as a task.
+pub struct Driver {
     plan: Plan,
     origin: Instant,
     probes: JoinSet<(RunId, ProbeResult)>,
     /// Needed for probes that end without saying so (broken off, panicked), and to break them off.
     under_way: HashMap<task::Id, (RunId, AbortHandle)>,
     counters: Arc<ScheduleCounters>,
+    wanted: watch::Receiver<Vec<Target>>,
+    round: watch::Sender<bool>,
+    facts: mpsc::Sender<Fact>,
 }
 
 impl Driver {
-    async fn run(
-        mut self,
-        mut wanted: watch::Receiver<Vec<Target>>,
-        round: watch::Sender<bool>,
-        facts: mpsc::Sender<Fact>,
-    ) {
-        self.plan.replace(wanted.borrow_and_update().clone(), self.now());
+    /// Watches until the schedule is dropped or nobody takes facts any more. After a panic it may be run again.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn run(&mut self) -> Result<(), String> {
+        let (mut wanted, facts) = (self.wanted.clone(), self.facts.clone());
+        self.replace(wanted.borrow_and_update().clone());
         loop {
             self.start_due();
-            self.tell(&facts);
+            self.tell();
             self.count();
             if self.plan.first_round_done() && !self.plan.has_facts() {
-                round.send_if_modified(|done| !std::mem::replace(done, true));
+                self.round.send_if_modified(|done| !std::mem::replace(done, true));
             }
             let due = self.sleep(self.plan.next_due());
             tokio::select! {
                 changed = wanted.changed() => match changed {
                     Ok(()) => self.replace(wanted.borrow_and_update().clone()),
-                    Err(_) => return,
+                    Err(_) => return Ok(()),
                 },
                 Some(ended) = self.probes.join_next_with_id() => {
                     self.take_ended(ended);
@@ -158,7 +175,7 @@ impl Driver {
                     (Ok(place), Some(fact)) => place.send(fact),
                     (Ok(_), None) => {}
                     // Nobody listens any more.
-                    (Err(_), _) => return,
+                    (Err(_), _) => return Ok(()),
                 },
                 () = due => {}
             }
@@ -166,9 +183,9 @@ impl Driver {
     }
 
     /// Hands over what fits into the channel now.
-    fn tell(&mut self, facts: &mpsc::Sender<Fact>) {
+    fn tell(&mut self) {
         while self.plan.has_facts() {
-            let Ok(place) = facts.try_reserve() else { return };
+            let Ok(place) = self.facts.try_reserve() else { return };
             if let Some(fact) = self.plan.next_fact() {
                 place.send(fact);
             }

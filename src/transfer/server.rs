@@ -72,9 +72,9 @@ impl Server {
     /// # Errors
     /// The other ends of its channels are gone.
     pub async fn run(
-        mut self,
-        mut requests: mpsc::Receiver<HandedOff>,
-        mut published: watch::Receiver<u64>,
+        &mut self,
+        requests: &mut mpsc::Receiver<HandedOff>,
+        published: &mut watch::Receiver<u64>,
         drain: impl Future<Output = ()> + Send,
     ) -> Result<(), String> {
         let mut drain = std::pin::pin!(drain);

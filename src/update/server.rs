@@ -51,8 +51,8 @@ impl Server {
     /// # Errors
     /// The other end of a channel is gone.
     pub async fn run(
-        self,
-        mut requests: mpsc::Receiver<HandedOff>,
+        &self,
+        requests: &mut mpsc::Receiver<HandedOff>,
         drain: impl Future<Output = ()> + Send,
     ) -> Result<(), String> {
         let mut drain = std::pin::pin!(drain);

@@ -68,7 +68,7 @@ impl Writer {
     ///
     /// # Errors
     /// The other end of a channel is gone.
-    pub async fn run(mut self, drain: impl Future<Output = ()> + Send) -> Result<(), String> {
+    pub async fn run(&mut self, drain: impl Future<Output = ()> + Send) -> Result<(), String> {
         let mut drain = std::pin::pin!(drain);
         loop {
             let mut jobs = Vec::with_capacity(GROUP_MAX);
