@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use fairlead::answer::Snapshot;
 use fairlead::wire::{Name, NameKey, RecordType};
-use fairlead::zone::{Difference, Zone, ZoneBuilder, ZoneMap, check, load, master};
+use fairlead::zone::{Difference, Sizes, Zone, ZoneBuilder, ZoneMap, check, load, master};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use support::peers::{FAIRLEAD, PEERS, Peer, Server};
@@ -178,7 +178,7 @@ fn change(records: usize) {
             builder.put(&owner, RecordType::A, 60, &[&turn.to_be_bytes()]).unwrap();
             let new = Arc::new(builder.finish());
             let built = started.elapsed();
-            assert!(check::check_change(&current, &new).is_empty());
+            assert!(check::check_change(&current, &new, &Sizes::DEFAULT).is_empty());
             let checked = started.elapsed();
             map.put(Arc::clone(&new));
             snapshot = Arc::new(Snapshot::clone(&snapshot).with_zones([map.clone()]));

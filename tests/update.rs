@@ -361,6 +361,35 @@ fn fairlead_says(folder: &Path, arguments: &[&str]) -> String {
 }
 
 #[test]
+fn updates_are_held_to_the_sizes_that_are_set() {
+    if tool("nsupdate").is_none() || tool("dig").is_none() {
+        return;
+    }
+    let (folder, admin) = (folder(), free_port());
+    let sizes = "limits: {zones: {rrset_records: 3, types: 4, records: 21}}\n";
+    let text = configuration("    updates: [{key: k, types: ANY}]\n") + sizes;
+    let server = fairlead_at(folder.path(), free_port(), admin, &text, "example.");
+    let check =
+        |script: &str, expected: &str| assert_eq!(nsupdate(&server, Some(&key()), script), expected, "{script}");
+    check("update add www 60 A 192.0.2.9", "NOERROR");
+    check("update add www 60 A 192.0.2.10", "REFUSED");
+    check("update add www 60 AAAA 2001:db8::1\nupdate add www 60 MX 1 www", "NOERROR");
+    check("update add www 60 CAA 0 issue x", "REFUSED");
+    // One RRset in the place of another is no more of them.
+    check("update delete www MX\nupdate add www 60 CAA 0 issue x", "NOERROR");
+    let records = metric(admin, "fairlead_zone_records{zone=\"example.\"}");
+    let room = (21.0 - records) as usize;
+    let add = |from: usize, count: usize| -> String {
+        (from..from + count).map(|host| format!("update add h{host} 60 A 192.0.2.1\n")).collect()
+    };
+    check(&add(0, room + 1), "REFUSED");
+    check(&add(0, room), "NOERROR");
+    check(&add(100, 1), "REFUSED");
+    check("update delete h0 A\nupdate add h100 60 A 192.0.2.1", "NOERROR");
+    assert_eq!(updates(admin, "refused"), 4.0);
+}
+
+#[test]
 fn zones_that_are_not_ours_and_names_of_wide_ips_are_left_alone() {
     if tool("nsupdate").is_none() || tool("dig").is_none() {
         return;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::access::Queriers;
 use super::rate_limit::RateLimit;
+use crate::zone::Sizes;
 
 /// The most that [`Limits::chain`] may be.
 pub const CHAIN_MAX: usize = 16;
@@ -29,6 +30,8 @@ pub struct Limits {
     pub access: Queriers,
     /// The most updates that may wait to be carried out.
     pub updates: usize,
+    /// How large zones may become by update and by transfer.
+    pub sizes: Sizes,
 }
 
 impl Default for Limits {
@@ -39,6 +42,7 @@ impl Default for Limits {
             rate: None,
             access: Queriers::default(),
             updates: UPDATES_DEFAULT,
+            sizes: Sizes::DEFAULT,
         }
     }
 }

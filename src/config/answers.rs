@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::answer::{Denied, Limits, Queriers, QueryAccess, RateLimit, RateMode};
 use crate::topology::Prefix;
-use crate::zone::ZoneId;
+use crate::zone::{Sizes, ZoneId};
 
 use super::collections::List;
 use super::file;
@@ -14,6 +14,19 @@ use super::node::Place;
 use super::resolve::value;
 use super::values::Written;
 use super::views::WrittenView;
+
+/// How large zones may be.
+pub(crate) fn sizes(written: Option<&file::Limits>, root: &Place<'_>, issues: &Issues) -> Sizes {
+    let none = file::ZoneSizes::default();
+    let own = written.and_then(|limits| limits.zones.as_ref()).unwrap_or(&none);
+    let place = root.field("limits").field("zones");
+    Sizes {
+        records: limits::ZONE_RECORDS.take(own.records, &place.field("records"), issues),
+        file_octets: limits::ZONE_FILE_SIZE.take(value(own.file_size), &place.field("file_size"), issues).0,
+        rrset_records: limits::RRSET_RECORDS.take(own.rrset_records, &place.field("rrset_records"), issues),
+        types: limits::NAME_TYPES.take(own.types, &place.field("types"), issues),
+    }
+}
 
 /// The limits of the answer path; `udp_workers` share the rates.
 pub(crate) fn resolve(
@@ -38,6 +51,7 @@ pub(crate) fn resolve(
             zones: zones(views, issues),
         },
         updates: limits::UPDATES.take(own.updates, &place.field("updates"), issues),
+        sizes: sizes(written.limits.as_ref(), root, issues),
     }
 }
 

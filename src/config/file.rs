@@ -5,7 +5,7 @@
 pub(crate) use super::file_agent::{Agent, Haproxy, StaticSource};
 pub(crate) use super::file_catalog::{Catalog, CatalogMembers, MemberOf, Template};
 pub(crate) use super::file_edns::{CookieMode, CookieSettings, EdnsOptions};
-pub(crate) use super::file_limits::{Limits, RateLimit, RateMode, TcpLimits};
+pub(crate) use super::file_limits::{Limits, RateLimit, RateMode, TcpLimits, ZoneSizes};
 pub(crate) use super::file_monitor::{Method, Monitor, MonitorType};
 pub(crate) use super::file_node::{Admin, DeniedQuery, Node, Soa, Unmatched, Zone, ZoneSettings};
 pub(crate) use super::file_steering::{

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::collections::List;
 use super::file::TransferLimits;
-use super::values::Written;
+use super::values::{Octets, Written};
 use crate::topology::Prefix;
 
 /// Limits on what clients and other servers may take.
@@ -29,10 +29,26 @@ pub(crate) struct Limits {
     /// Transfers and notifications, and apart from them updates, that may wait to be taken up; more get SERVFAIL.
     /// Default: 256.
     pub(crate) handed_off: Option<usize>,
+    /// How large zones may be.
+    pub(crate) zones: Option<ZoneSizes>,
     /// CNAMEs and DNAMEs followed for one question; longer chains are the resolver's to go on with. Default: 8.
     pub(crate) chain: Option<usize>,
     /// Names of one answer whose addresses are added to it, as many as in BIND. Default: 13.
     pub(crate) additional_names: Option<usize>,
+}
+
+/// How large zones may be, and what one name of them may hold.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ZoneSizes {
+    /// Records of a zone from a file or by update; `records_max` of a `primary` is for those by transfer. Default: 5000000.
+    pub(crate) records: Option<usize>,
+    /// The size of a zone file, and of each file that it includes. Default: 1GiB.
+    pub(crate) file_size: Option<Written<Octets>>,
+    /// Records of one RRset, in files, updates and transfers. Default: 500.
+    pub(crate) rrset_records: Option<u16>,
+    /// Types at one name, in files, updates and transfers. Default: 100.
+    pub(crate) types: Option<u16>,
 }
 
 /// How many responses a client network is sent by datagram, in each second. 0 is no limit.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::answer;
+use crate::zone::Sizes;
 
 use super::issues::Issues;
 use super::node::Place;
@@ -93,8 +94,6 @@ pub(crate) const YAML_DEPTH_MAX: usize = 64;
 pub(crate) const YAML_ALIASED_NODES_MAX: u64 = 1_000_000;
 /// The largest file of the configuration, in bytes; zone files have a limit of their own.
 pub(crate) const CONFIGURATION_FILE_BYTES_MAX: u64 = 64 << 20;
-/// The largest zone file, in bytes.
-pub(crate) const ZONE_FILE_BYTES_MAX: u64 = 1 << 30;
 /// The largest certificate file, in bytes.
 pub(crate) const PEM_FILE_BYTES_MAX: u64 = 1 << 20;
 /// The largest location database, in bytes; the largest on sale are about a tenth of it.
@@ -211,7 +210,27 @@ pub(crate) const RATE_IPV6_PREFIX: Limit<u8> =
     Limit { default: 56, min: 16, max: 128, reason: "fewer bits take the whole network for one client" };
 /// Entries of each worker's table of client networks.
 pub(crate) const RATE_ENTRIES: Limit<usize> =
-    Limit { default: 65_536, min: 1024, max: 1 << 26, reason: "each takes 8 octets for each UDP worker" };
+    Limit { default: 65_536, min: 1024, max: 1 << 26, reason: "each takes 8 octets for each UDP worker and 8 for all" };
+/// The most records of a zone from a file or by update.
+pub(crate) const ZONE_RECORDS: Limit<usize> =
+    Limit { default: Sizes::DEFAULT.records, min: 1, max: 1_000_000_000, reason: "a file must not fill our memory" };
+/// The largest zone file.
+pub(crate) const ZONE_FILE_SIZE: Limit<Octets> = Limit {
+    default: Octets(Sizes::DEFAULT.file_octets),
+    min: Octets(1 << 10),
+    max: Octets(1 << 40),
+    reason: "a file is read whole",
+};
+/// The most records of one RRset.
+pub(crate) const RRSET_RECORDS: Limit<u16> =
+    Limit { default: Sizes::DEFAULT.rrset_records, min: 1, max: 4000, reason: "more do not fit in a message" };
+/// The most types at one name.
+pub(crate) const NAME_TYPES: Limit<u16> = Limit {
+    default: Sizes::DEFAULT.types,
+    min: 3,
+    max: 1000,
+    reason: "an apex has three, and each query looks through them",
+};
 /// The most records of a transfer in: five times the largest zone that is measured, far below what fills a memory.
 pub(crate) const TRANSFER_RECORDS: Limit<u64> =
     Limit { default: 5_000_000, min: 1, max: 1_000_000_000, reason: "a primary must not fill our memory" };

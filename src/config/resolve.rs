@@ -29,6 +29,8 @@ use super::{
 /// Checks everything below `root`; what is wrong goes to the reader's issues, and a value is made all the same.
 pub(crate) fn resolve(written: &file::Node, root: &Place<'_>, reader: &Reader<'_>, seed: u64) -> Config {
     let issues = reader.issues;
+    // Their errors are told where all limits are resolved.
+    reader.hold_to(answers::sizes(written.limits.as_ref(), root, &Issues::default()));
     check_object_name(&written.node, &root.field("node"), issues);
     let monitors = Monitors::resolve(&written.monitors, &root.field("monitors"), reader);
     let mut steering = Steering::resolve(written, root, &monitors, issues);

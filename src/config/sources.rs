@@ -1,6 +1,6 @@
 //! Reading what is configured: one file or a folder of files as one tree, and the files these name.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use super::issues::{Issues, Sources};
 use super::limits;
 use super::node::{Entry, Node, Place, Position, Value};
 use super::yaml;
+use crate::zone::Sizes;
 
 /// Opens files for one load and remembers which, for watching.
 pub(crate) struct Reader<'a> {
@@ -18,18 +19,31 @@ pub(crate) struct Reader<'a> {
     /// The configuration's folder, or the folder of its file.
     folder: PathBuf,
     opened: RefCell<Vec<PathBuf>>,
+    /// What zone files are held to; known once the configuration is read.
+    sizes: Cell<Sizes>,
 }
 
 impl<'a> Reader<'a> {
     /// A reader of the configuration at `path` that has opened nothing.
     pub(crate) fn new(path: &Path, issues: &'a Issues, sources: &'a Sources) -> Self {
         let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
-        Self { issues, sources, folder: folder.to_owned(), opened: RefCell::default() }
+        Self::in_folder(folder, issues, sources)
     }
 
     /// A reader of files that belong to the configuration in `folder`.
     pub(crate) fn in_folder(folder: &Path, issues: &'a Issues, sources: &'a Sources) -> Self {
-        Self { issues, sources, folder: folder.to_owned(), opened: RefCell::default() }
+        let (opened, sizes) = (RefCell::default(), Cell::default());
+        Self { issues, sources, folder: folder.to_owned(), opened, sizes }
+    }
+
+    /// Holds zone files to these sizes from now on.
+    pub(crate) fn hold_to(&self, sizes: Sizes) {
+        self.sizes.set(sizes);
+    }
+
+    /// What zone files are held to.
+    pub(crate) const fn sizes(&self) -> Sizes {
+        self.sizes.get()
     }
 
     /// The configuration's folder, or the folder of its file.
@@ -55,6 +69,14 @@ impl<'a> Reader<'a> {
     pub(crate) fn open(&self, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
         self.opened.borrow_mut().push(path.to_owned());
         read(path, bytes_max)
+    }
+
+    /// The content of a zone file.
+    pub(crate) fn zone_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.open(path, self.sizes().file_octets).map_err(|error| match error.kind() {
+            kind @ io::ErrorKind::FileTooLarge => io::Error::new(kind, format!("{error} (`limits.zones.file_size`)")),
+            _ => error,
+        })
     }
 
     /// When a file was last changed, in seconds since 1970.

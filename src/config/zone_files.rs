@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::zone::{Zone, ZoneId};
+use crate::zone::{Sizes, Zone, ZoneId};
 
 use super::file::{self, Soa};
 use super::issues::{Issues, Sources};
 use super::node::{Node, Place, Position, Value};
 use super::sources::{Reader, show_io};
 use super::views::WrittenView;
+use super::zone_write;
 use super::zones::Loader;
-use super::{limits, zone_write};
 
 /// Where a zone comes from.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct ZoneFile {
     soa: Option<Soa>,
     /// The folder of the configuration, in which included files may stand.
     folder: PathBuf,
+    /// How large it may be.
+    sizes: Sizes,
 }
 
 /// How a zone file is written.
@@ -72,6 +74,7 @@ pub(crate) fn list(views: &[WrittenView<'_>], reader: &Reader<'_>) -> Vec<ZoneFi
                 path: reader.sources.resolve(position, zone.file.as_ref()?),
                 soa: zone.soa.clone(),
                 folder: reader.folder().to_owned(),
+                sizes: reader.sizes(),
             })
         };
         zones.iter().filter_map(of_zone).collect::<Vec<_>>()
@@ -87,7 +90,8 @@ impl ZoneFile {
     pub fn read(&self, path: &Path, seed: u64) -> Result<(Zone, Format), String> {
         let (issues, sources) = (Issues::default(), Sources::default());
         let reader = Reader::in_folder(&self.folder, &issues, &sources);
-        let bytes = reader.open(path, limits::ZONE_FILE_BYTES_MAX);
+        reader.hold_to(self.sizes);
+        let bytes = reader.zone_file(path);
         let bytes = bytes.map_err(|error| format!("reading {}: {}", path.display(), show_io(&error)))?;
         let position = Position { file: sources.add(path, Rc::from("")), line: 1, column: 1, width: 1 };
         let root = Node::new(position, Value::Null);
@@ -155,6 +159,41 @@ mod tests {
         check("a.yaml", &format!("$zone: {{soa: {{}}, default_ttl: 5}}\n{records}"), "");
         let among = "'@': {type: SOA, value: ns.example.net. host.example.net. 1 2 3 4 5}\n";
         check("a.yaml", &format!("{records}b: {{type: A, value: 192.0.2.3}}\n{among}"), "");
+    }
+
+    /// The error that a zone file gives under these `limits.zones`.
+    #[track_caller]
+    fn check_size(name: &str, text: &str, zones: &str, expected: &str) {
+        let main =
+            format!("node: ns1\nzones: [{{name: example.com., file: {name}}}]\nlimits: {{zones: {{{zones}}}}}\n");
+        let folder = folder(&[("fairlead.yaml", &main), (name, text)]);
+        let errors = crate::config::load(&folder.path().join("fairlead.yaml"), 1).err();
+        let errors = errors.map(|errors| errors.to_string()).unwrap_or_default();
+        assert!(if expected.is_empty() { errors.is_empty() } else { errors.contains(expected) }, "{zones}: {errors}");
+    }
+
+    #[test]
+    fn zones_are_held_to_the_sizes_that_are_set() {
+        let two = "b A 192.0.2.1\nb A 192.0.2.2\nb TXT x\nb MX 1 ns\nb AAAA 2001:db8::1\n";
+        let master = format!("{MASTER}{two}");
+        let yaml = "$zone: {soa: {serial: 7}}\n'': {type: NS, value: ns.example.net.}\nb: [{type: A, values: [192.0.2.1, 192.0.2.2]}, \
+                    {type: TXT, value: x}, {type: MX, value: {preference: 1, exchange: a.test.}}, {type: AAAA, value: '2001:db8::1'}]\n";
+        for (name, text) in [("a.zone", &*master), ("a.yaml", yaml)] {
+            check_size(name, text, "", "");
+            check_size(name, text, "rrset_records: 2, types: 4, records: 9, file_size: 1KiB", "");
+            check_size(
+                name,
+                text,
+                "rrset_records: 1",
+                "the RRset would hold more than 1 records (`limits.zones.rrset_records`)",
+            );
+            check_size(name, text, "types: 3", "4 types at one name, more than 3 (`limits.zones.types`)");
+            check_size(name, text, "records: 3", "more than 3 records in the zone (`limits.zones.records`)");
+            let large = format!("{text}{}", "# ".repeat(1000).replace('#', if name == "a.zone" { ";" } else { "#" }));
+            check_size(name, &large, "file_size: 1KiB", "it is larger than 1024 bytes (`limits.zones.file_size`)");
+        }
+        check_size("a.zone", MASTER, "rrset_records: 4001", "limits.zones.rrset_records: 4001 is not from 1 to 4000: ");
+        check_size("a.zone", MASTER, "types: 1", "limits.zones.types: 1 is not from 3 to 1000: ");
     }
 
     #[test]

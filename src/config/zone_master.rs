@@ -8,7 +8,6 @@ use crate::wire::Name;
 use crate::zone::master::{Fault, Included, Settings};
 use crate::zone::{self, Loaded, Zone};
 
-use super::limits;
 use super::node::{FileId, Position};
 use super::sources::{Reader, show_io};
 
@@ -35,7 +34,8 @@ impl<'m> Master<'m> {
     pub(crate) fn load(&mut self, text: &[u8], seed: u64) -> Option<Zone> {
         let name = self.path.display().to_string();
         let settings = Settings { file: &name, origin: self.apex, default_ttl: None };
-        let loaded = zone::load(text, &settings, seed, &mut |path, file| self.include(path, file));
+        let loaded =
+            zone::load_within(&self.reader.sizes(), text, &settings, seed, &mut |path, file| self.include(path, file));
         let issues = self.reader.issues;
         match loaded {
             Ok(Loaded { zone, warnings }) => {
@@ -55,7 +55,7 @@ impl<'m> Master<'m> {
             Some(file) => *file,
             None => {
                 // Only a file that something is said about is kept as text, for its lines.
-                let bytes = self.reader.open(Path::new(name), limits::ZONE_FILE_BYTES_MAX).unwrap_or_default();
+                let bytes = self.reader.zone_file(Path::new(name)).unwrap_or_default();
                 let text: Rc<str> = String::from_utf8_lossy(&bytes).into();
                 let file = self.reader.sources.add(Path::new(name), text);
                 self.files.insert(name.clone(), file);
@@ -75,7 +75,7 @@ impl<'m> Master<'m> {
         if !self.folders.iter().any(|folder| real.starts_with(folder)) {
             return Err("it is not in the folder of the configuration or of the zone file".to_owned());
         }
-        let text = self.reader.open(&path, limits::ZONE_FILE_BYTES_MAX).map_err(|error| show_io(&error))?;
+        let text = self.reader.zone_file(&path).map_err(|error| show_io(&error))?;
         Ok(Included { name: path.display().to_string(), text })
     }
 }

@@ -31,18 +31,32 @@ pub(crate) struct Read {
     pub(crate) default_ttl: u32,
 }
 
-/// Makes a zone of the records of the text, to which an SOA may yet be added. `None` when it is no YAML.
+/// Makes a zone, given as its name and the seed of its hashes, of the records of the text, to which an SOA may yet be
+/// added. `None` when it is no YAML.
 ///
 /// Nearly every file is plain, right and without repetitions: such a one is read and built at once. If it proves to be
 /// another, nothing of that counts; the text is read anew by the YAML crate and each record is added by itself, so that
 /// whatever is to be said is said where it stands.
-pub(crate) fn read(file: FileId, text: &str, apex: &Name, seed: u64, issues: &Issues) -> Option<(Read, ZoneBuilder)> {
-    read_sound(file, text, apex, seed, issues).or_else(|| read_any(file, text, apex, seed, issues))
+pub(crate) fn read(
+    file: FileId,
+    text: &str,
+    zone: (&Name, u64),
+    rrset_records_max: u16,
+    issues: &Issues,
+) -> Option<(Read, ZoneBuilder)> {
+    read_sound(file, text, zone, rrset_records_max, issues)
+        .or_else(|| read_any(file, text, zone, rrset_records_max, issues))
 }
 
 /// Reads any text and tells everything that is to be said.
-fn read_any(file: FileId, text: &str, apex: &Name, seed: u64, issues: &Issues) -> Option<(Read, ZoneBuilder)> {
-    let mut builder = ZoneBuilder::new(apex, seed);
+fn read_any(
+    file: FileId,
+    text: &str,
+    (apex, seed): (&Name, u64),
+    rrset_records_max: u16,
+    issues: &Issues,
+) -> Option<(Read, ZoneBuilder)> {
+    let mut builder = ZoneBuilder::new(apex, seed).rrsets_up_to(rrset_records_max);
     let mut add = |record: Record<'_>| builder.add(record.owner, record.record_type, record.ttl, record.rdata);
     let records = Records { apex, default_ttl: limits::ZONE_TTL.default, add: &mut add, issues };
     let read = read_entries(file, text, records, &mut |visit| yaml::stream(file, text, issues, visit))?;
@@ -50,16 +64,22 @@ fn read_any(file: FileId, text: &str, apex: &Name, seed: u64, issues: &Issues) -
 }
 
 /// Reads a plain text of which nothing is to be said but warnings of single records.
-fn read_sound(file: FileId, text: &str, apex: &Name, seed: u64, issues: &Issues) -> Option<(Read, ZoneBuilder)> {
+fn read_sound(
+    file: FileId,
+    text: &str,
+    (apex, seed): (&Name, u64),
+    rrset_records_max: u16,
+    issues: &Issues,
+) -> Option<(Read, ZoneBuilder)> {
     let found = Issues::default();
     let mut bulk = Bulk::new(apex, seed, text.len());
     let mut add =
         |record: Record<'_>| bulk.add(record.owner, record.record_type, record.ttl, record.rdata).map(|()| Added::New);
     let records = Records { apex, default_ttl: limits::ZONE_TTL.default, add: &mut add, issues: &found };
     let read = read_entries(file, text, records, &mut |visit| yaml_plain::stream(file, text, visit))?;
-    let zone = bulk.finish_sound().filter(|_| found.error_count() == 0)?;
+    let zone = bulk.finish_sound(rrset_records_max).filter(|_| found.error_count() == 0)?;
     issues.adopt_warnings(found);
-    Some((read, ZoneBuilder::from(&zone)))
+    Some((read, ZoneBuilder::from(&zone).rrsets_up_to(rrset_records_max)))
 }
 
 /// What hands the entries of a file's root to a visitor and gives the root.
@@ -368,11 +388,11 @@ mod tests {
     /// The zone, its settings' place and the warnings, as `read` makes them; none where there are errors.
     fn show(
         text: &str,
-        read: impl FnOnce(FileId, &str, &Name, u64, &Issues) -> Option<(Read, ZoneBuilder)>,
+        read: impl FnOnce(FileId, &str, (&Name, u64), u16, &Issues) -> Option<(Read, ZoneBuilder)>,
     ) -> Option<String> {
         let (issues, sources) = (Issues::default(), Sources::default());
         let file = sources.add(Path::new("z.yaml"), text.into());
-        let (read, builder) = read(file, text, &"example.".parse().unwrap(), 1, &issues)?;
+        let (read, builder) = read(file, text, (&"example.".parse().unwrap(), 1), 500, &issues)?;
         let warnings = issues.finish(&sources).ok()?;
         Some(format!("{}{:?}{:?}{warnings:?}", print::zone(&builder.finish()), read.root, read.default_ttl))
     }

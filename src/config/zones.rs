@@ -95,7 +95,8 @@ fn load(written: &file::Zone, place: &Place<'_>, reader: &Reader<'_>, seed: u64)
             return None;
         }
     };
-    let (path, bytes) = reader.bytes(source, &file, limits::ZONE_FILE_BYTES_MAX);
+    let path = reader.sources.resolve(file.position(), source);
+    let bytes = reader.zone_file(&path);
     let bytes = bytes.map_err(|error| {
         reader.issues.error(&file, format!("cannot read {}: {}", path.display(), show_io(&error)));
     });
@@ -132,7 +133,8 @@ impl Loader<'_> {
         };
         let file = self.reader.sources.add(self.path, Rc::clone(&text));
         let errors_before = issues.error_count();
-        let (read, mut builder) = zone_yaml::read(file, &text, self.apex, self.seed, issues)?;
+        let sizes = self.reader.sizes();
+        let (read, mut builder) = zone_yaml::read(file, &text, (self.apex, self.seed), sizes.rrset_records, issues)?;
         let root = Place::root(&read.root);
         let settings = root.field(zone_yaml::SETTINGS).field("soa");
         let has_serial = |soa: &Soa| soa.serial.is_some();
@@ -154,6 +156,10 @@ impl Loader<'_> {
         };
         self.add_soa(soa, &place, read.default_ttl, &mut builder);
         let zone = builder.finish();
+        if zone.records() > sizes.records {
+            let message = format!("more than {} records in the zone (`limits.zones.records`)", sizes.records);
+            issues.error(&self.place.field("file"), message);
+        }
         let problems = self.check(&zone, errors_before);
         if !problems.is_empty() {
             self.report(problems, file, &text);
@@ -196,7 +202,7 @@ impl Loader<'_> {
     /// from that.
     fn check(&self, zone: &Zone, errors_before: usize) -> Vec<check::Problem> {
         let is_whole = self.reader.issues.error_count() == errors_before;
-        let mut problems = check::check(zone);
+        let mut problems = check::check_within(zone, &self.reader.sizes());
         problems.retain(|problem| is_whole || problem.severity == Severity::Error && problem.record_type.is_some());
         if zone.apex_rrset(RecordType::SOA).is_none()
             && let Some(problem) = problems.iter_mut().find(|problem| problem.reason.contains("SOA"))

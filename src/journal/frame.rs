@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use crate::wire::{Name, RecordType};
-use crate::zone::{Change, Difference, Record, ViewName, Zone, ZoneBuilder, ZoneId};
+use crate::zone::{Change, Difference, Record, Sizes, ViewName, Zone, ZoneBuilder, ZoneId};
 
 const BASE: u8 = 1;
 const CHANGE: u8 = 2;
@@ -126,7 +126,7 @@ fn item(rest: &mut &[u8], seed: u64) -> Option<Item> {
 }
 
 fn base(rest: &mut &[u8], zone: &ZoneId, seed: u64) -> Option<Zone> {
-    let mut builder = ZoneBuilder::new(&zone.apex, seed);
+    let mut builder = ZoneBuilder::new(&zone.apex, seed).rrsets_up_to(Sizes::MOST.rrset_records);
     for _ in 0..u32::from_be_bytes(take(rest)?) {
         let Record { name, record_type, ttl, rdata } = record(rest)?;
         builder.add(&name, record_type, ttl, &rdata).ok()?;
@@ -195,6 +195,6 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
 }
 
 fn length(count: usize) -> u32 {
-    // Zones hold at most `ZONE_RECORDS_MAX` records.
+    // `limits.zones.records` and `records_max` are at most a thousand million.
     u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -17,7 +17,7 @@ use crate::answer::InboundLimits;
 use crate::metrics::{Limit, TransferKind};
 use crate::wire::tsig::{Signed, Signer, Verifier};
 use crate::wire::{Key, Name, Opcode, Rcode, RecordType};
-use crate::zone::{Zone, is_newer};
+use crate::zone::{Sizes, Zone, is_newer};
 
 /// How long a version that has come waits for word of how long it may be served.
 const EXPIRE_WAIT: Duration = Duration::from_secs(1);
@@ -83,6 +83,8 @@ pub(super) struct Client<'c> {
     pub(super) apex: &'c Name,
     pub(super) key: Option<Arc<Key>>,
     pub(super) limits: InboundLimits,
+    /// What the names of the zone may hold.
+    pub(super) sizes: Sizes,
     pub(super) seed: u64,
 }
 
@@ -166,6 +168,7 @@ impl Client<'_> {
         let record_type = if base.is_some() { RecordType::IXFR } else { RecordType::AXFR };
         let mut asked = self.ask(form, stream, record_type, base).await?;
         let mut inbound = Inbound::new(self.apex, base.cloned(), self.limits, self.seed);
+        inbound = inbound.within(self.sizes);
         let (mut expire, mut knows_edns) = (None, false);
         loop {
             let message = self.receive(stream).await?;

@@ -10,6 +10,7 @@ use crate::answer::{InboundLimits, ZoneTransfer};
 use crate::metrics::{Limit, TransferKind};
 use crate::wire::tsig::{Check, Signer, check as check_signature};
 use crate::wire::{Algorithm, Key, Keys};
+use crate::zone::Sizes;
 
 /// Fetches the zone from a primary that takes these turns.
 async fn fetch(limits: InboundLimits, key: Option<Key>, turns: Vec<Turn>) -> Result<Fetched, FetchError> {
@@ -17,7 +18,8 @@ async fn fetch(limits: InboundLimits, key: Option<Key>, turns: Vec<Turn>) -> Res
     let (listener, address) = listener();
     let served = serve(&listener, turns);
     let (apex, key) = (name("example."), key.map(Arc::new));
-    let client = Client { unix_seconds: &*context.unix_seconds, apex: &apex, key, limits, seed: SEED };
+    let (unix_seconds, sizes) = (&*context.unix_seconds, Sizes::DEFAULT);
+    let client = Client { unix_seconds, apex: &apex, key, limits, sizes, seed: SEED };
     let fetched = client.fetch(address, None, TransferKind::Axfr).await;
     served.await.unwrap();
     fetched

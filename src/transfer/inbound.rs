@@ -7,8 +7,8 @@ use super::requests::serial_of;
 use crate::answer::InboundLimits;
 use crate::metrics::Limit;
 use crate::wire::{Class, MessageRecord, Name, RecordType};
-use crate::zone::check::{Severity, check, check_change};
-use crate::zone::{AddError, Added, Built, Bulk, Zone, ZoneBuilder, rdata};
+use crate::zone::check::{Severity, check_change, check_within};
+use crate::zone::{AddError, Added, Built, Bulk, Sizes, Zone, ZoneBuilder, rdata};
 
 /// The largest TTL; RFC 2181 §8 has larger ones read as zero.
 const TTL_MAX: u32 = i32::MAX.unsigned_abs();
@@ -82,6 +82,8 @@ pub(super) struct Inbound {
     records: u64,
     octets: u64,
     limits: InboundLimits,
+    /// What its names may hold.
+    sizes: Sizes,
 }
 
 /// What the zone is made of.
@@ -109,7 +111,13 @@ impl Inbound {
     pub(super) fn new(apex: &Name, old: Option<Arc<Zone>>, limits: InboundLimits, seed: u64) -> Self {
         let making = Making::Whole(Bulk::new(apex, seed, 0));
         let apex = apex.to_lowercase();
-        Self { apex, old, state: State::Start, making, soa: None, serial: 0, records: 0, octets: 0, limits }
+        let (state, sizes) = (State::Start, Sizes::DEFAULT);
+        Self { apex, old, state, making, soa: None, serial: 0, records: 0, octets: 0, limits, sizes }
+    }
+
+    /// Holds names and RRsets to these sizes.
+    pub(super) fn within(self, sizes: Sizes) -> Self {
+        Self { sizes, ..self }
     }
 
     /// Takes the records of one message.
@@ -135,7 +143,7 @@ impl Inbound {
         let soa = self.soa.filter(|_| self.state == State::Ended).ok_or(Fault::NoSoa)?;
         let ttl = if soa.ttl > TTL_MAX { 0 } else { soa.ttl };
         let (zone, old) = match self.making {
-            Making::Whole(bulk) => (whole(bulk, &self.apex, ttl, &soa.rdata)?, None),
+            Making::Whole(bulk) => (whole(bulk, &self.apex, ttl, &soa.rdata, &self.sizes)?, None),
             Making::Changes(mut builder) => {
                 let put = builder.put(&self.apex, RecordType::SOA, ttl, &[&soa.rdata]);
                 put.map_err(|error| Fault::Zone(error.to_string()))?;
@@ -146,7 +154,8 @@ impl Inbound {
         if u64::try_from(zone.records()).unwrap_or(u64::MAX) > self.limits.records_max {
             return Err(Fault::TooLarge(Limit::ZoneRecords, self.limits.records_max));
         }
-        let found = old.map_or_else(|| check(&zone), |old| check_change(&old, &zone));
+        let sizes = &self.sizes;
+        let found = old.map_or_else(|| check_within(&zone, sizes), |old| check_change(&old, &zone, sizes));
         let error = found.into_iter().find(|problem| problem.severity == Severity::Error);
         match error {
             Some(problem) => Err(Fault::Zone(format!("{}: {}", problem.name, problem.reason))),
@@ -223,7 +232,7 @@ impl Inbound {
     fn begin_changes(&mut self, serial: u32) -> Result<State, Fault> {
         match &self.old {
             Some(old) if old.soa().serial == serial => {
-                self.making = Making::Changes(ZoneBuilder::from(&**old));
+                self.making = Making::Changes(ZoneBuilder::from(&**old).rrsets_up_to(self.sizes.rrset_records));
                 Ok(State::Removing)
             }
             _ if serial == self.serial => Ok(State::Ended),
@@ -241,7 +250,7 @@ impl Inbound {
         };
         match added {
             Ok(Added::New | Added::Duplicate | Added::TtlIgnored) => Ok(()),
-            Ok(Added::TooMany) => Err(too_many(name, *record_type)),
+            Ok(Added::TooMany) => Err(too_many(name, *record_type, &self.sizes)),
             Err(error) => Err(Fault::Record(name.clone(), *record_type, error.to_string())),
         }
     }
@@ -263,14 +272,14 @@ impl Inbound {
 }
 
 /// Makes the zone of all its records and its SOA.
-fn whole(mut bulk: Bulk, apex: &Name, ttl: u32, soa: &[u8]) -> Result<Zone, Fault> {
+fn whole(mut bulk: Bulk, apex: &Name, ttl: u32, soa: &[u8], sizes: &Sizes) -> Result<Zone, Fault> {
     bulk.add(apex, RecordType::SOA, ttl, soa).map_err(|error| Fault::Zone(error.to_string()))?;
-    let Built { zone, full, .. } = bulk.finish();
-    full.map_or(Ok(zone), |(name, record_type)| Err(too_many(&name, record_type)))
+    let Built { zone, full, .. } = bulk.finish(sizes.rrset_records);
+    full.map_or(Ok(zone), |(name, record_type)| Err(too_many(&name, record_type, sizes)))
 }
 
-fn too_many(name: &Name, record_type: RecordType) -> Fault {
-    Fault::Record(name.clone(), record_type, AddError::TooLarge.to_string())
+fn too_many(name: &Name, record_type: RecordType, sizes: &Sizes) -> Fault {
+    Fault::Record(name.clone(), record_type, AddError::TooLarge(sizes.rrset_records).to_string())
 }
 
 #[cfg(test)]
@@ -315,6 +324,21 @@ mod tests {
         Arc::new(
             run(None, vec![soa(1), ns(), a("a.example.", "192.0.2.1"), a("a.example.", "192.0.2.2"), soa(1)]).unwrap(),
         )
+    }
+
+    #[test]
+    fn names_and_rrsets_are_held_to_the_sizes_that_are_set() {
+        let check = |sizes: Sizes, expected: Option<&str>| {
+            let mut inbound = Inbound::new(&"example.".parse().unwrap(), None, LIMITS, 1).within(sizes);
+            let records = [soa(3), ns(), a("a.example.", "192.0.2.1"), a("a.example.", "192.0.2.2"), soa(3)];
+            let outcome = inbound.take(records).and_then(|_| inbound.finish());
+            let found = outcome.err().map(|fault| fault.to_string()).unwrap_or_default();
+            assert!(expected.map_or(found.is_empty(), |expected| found.contains(expected)), "{found}");
+        };
+        check(Sizes::DEFAULT, None);
+        check(Sizes { rrset_records: 2, types: 2, ..Sizes::DEFAULT }, None);
+        check(Sizes { rrset_records: 1, ..Sizes::DEFAULT }, Some("more than 1 records (`limits.zones.rrset_records`)"));
+        check(Sizes { types: 1, ..Sizes::DEFAULT }, Some("2 types at one name, more than 1 (`limits.zones.types`)"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::client::{Client, Fetched, Form};
 use crate::answer::InboundLimits;
 use crate::metrics::TransferKind;
 use crate::wire::{Key, Name};
-use crate::zone::Zone;
+use crate::zone::{Sizes, Zone};
 
 /// How a zone is asked for.
 #[derive(Debug, Clone)]
@@ -46,7 +46,14 @@ impl Rehearsal {
     pub async fn run(&self, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Result<Rehearsed, String> {
         let Self { apex, old, kind, key, limits, unix_seconds, seed } = self;
         let unix_seconds = || *unix_seconds;
-        let client = Client { unix_seconds: &unix_seconds, apex, key: key.clone(), limits: *limits, seed: *seed };
+        let client = Client {
+            unix_seconds: &unix_seconds,
+            apex,
+            key: key.clone(),
+            limits: *limits,
+            sizes: Sizes::DEFAULT,
+            seed: *seed,
+        };
         match client.fetch_over(Form::Edns, stream, old.as_ref(), *kind).await {
             Ok(Fetched::UpToDate { .. }) => Ok(Rehearsed::UpToDate),
             Ok(Fetched::Zone { zone, records, .. }) => Ok(Rehearsed::Zone(zone, records)),

@@ -190,7 +190,8 @@ impl Secondary {
             None => None,
         };
         let (limits, seed) = (self.primary.limits, self.seed);
-        let client = Client { unix_seconds: &*self.context.unix_seconds, apex: &self.id.apex, key, limits, seed };
+        let (unix_seconds, sizes) = (&*self.context.unix_seconds, snapshot.limits().sizes);
+        let client = Client { unix_seconds, apex: &self.id.apex, key, limits, sizes, seed };
         let first = if old.is_some() { TransferKind::Ixfr } else { TransferKind::Axfr };
         let mut fetched = client.fetch(server.address, old, first).await;
         self.count(first, &fetched);

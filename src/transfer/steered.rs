@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::answer::Snapshot;
 use crate::wideip::{MemberTarget, Model, Pattern, Pool, PoolId, WideIp};
 use crate::wire::{Name, NameKey, RecordType};
-use crate::zone::{RRSET_RECORDS_MAX, ZoneId};
+use crate::zone::{Sizes, ZoneId};
 
 /// The RRsets that stand for the wide IPs of one zone, by owner (lower case) and type.
 pub(super) type Steered = HashMap<(Vec<u8>, RecordType), Rrset>;
@@ -98,7 +98,7 @@ fn rrset(model: &Model, wide_ip: &WideIp) -> Rrset {
     for pool in pools.filter(|pool| pool.enabled && pool.record_type == wide_ip.record_type) {
         rrset.ttl = rrset.ttl.min(pool.ttl_seconds);
         for rdata in rdatas(model, pool) {
-            if !rrset.rdatas.contains(&rdata) && rrset.rdatas.len() < usize::from(RRSET_RECORDS_MAX) {
+            if !rrset.rdatas.contains(&rdata) && rrset.rdatas.len() < usize::from(Sizes::DEFAULT.rrset_records) {
                 rrset.rdatas.push(rdata);
             }
         }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::timetable::timer;
 use crate::answer::Membership;
 use crate::wire::Name;
-use crate::zone::{self, ViewName, Zone, ZoneId, master, print};
+use crate::zone::{self, Sizes, ViewName, Zone, ZoneId, master, print};
 
 /// Stops a symbolic link put in the place of our temporary file from being followed (`O_NOFOLLOW` on Linux).
 const NO_FOLLOW: i32 = nix::libc::O_NOFOLLOW;
@@ -124,7 +124,7 @@ impl ZoneStore {
         let (refreshed, expires, member) = kept.map_err(|error| fail(&timers, error))?;
         let file = path.display().to_string();
         let settings = master::Settings { file: &file, origin: &id.apex, default_ttl: None };
-        let loaded = zone::load(&text, &settings, seed, &mut master::no_include);
+        let loaded = zone::load_within(&Sizes::MOST, &text, &settings, seed, &mut master::no_include);
         let loaded = loaded.map_err(|faults| faults.first().map_or_else(String::new, |fault| fault.message.clone()));
         let zone = Arc::new(loaded.map_err(|error| fail(&path, error))?.zone);
         // A crash between the two writes leaves the new zone with the timers of the old: it was current then too.

@@ -7,9 +7,7 @@ use super::message::{Edit, Refusal};
 use crate::wire::{Name, NameKey, Rcode, RecordType};
 use crate::zone::check::{Problem, Severity, check_change};
 use crate::zone::serial::SerialPolicy;
-use crate::zone::{
-    Change, Difference, RRSET_RECORDS_MAX, Record, ZONE_RECORDS_MAX, Zone, ZoneBuilder, is_newer, rdata,
-};
+use crate::zone::{Change, Difference, Record, Sizes, Zone, ZoneBuilder, is_newer, rdata};
 
 /// The most octets the records of one RRset may take: what is larger fits in no message, so that nobody could ask for it.
 const RRSET_OCTETS_MAX: usize = 60_000;
@@ -23,6 +21,7 @@ const WKS: RecordType = RecordType(11);
 /// A zone and what is to be changed in it.
 pub(super) struct Draft<'z> {
     zone: &'z Zone,
+    sizes: Sizes,
     key: NameKey,
     /// The names that were touched, as they will be.
     names: BTreeMap<Name, Contents>,
@@ -46,8 +45,8 @@ pub(super) struct Made {
 
 impl<'z> Draft<'z> {
     /// Nothing is changed yet.
-    pub(super) fn new(zone: &'z Zone) -> Self {
-        Self { zone, key: NameKey::root(zone.seed()), names: BTreeMap::new() }
+    pub(super) fn new(zone: &'z Zone, sizes: Sizes) -> Self {
+        Self { zone, sizes, key: NameKey::root(zone.seed()), names: BTreeMap::new() }
     }
 
     /// Carries one edit out, or ignores it where RFC 2136 §3.4.2 and RFC 6672 §5.2 say so.
@@ -73,7 +72,7 @@ impl<'z> Draft<'z> {
     }
 
     fn add(&mut self, record: &Record) -> Result<(), Refusal> {
-        let is_apex = self.is_apex(&record.name);
+        let (is_apex, records_max) = (self.is_apex(&record.name), self.sizes.rrset_records);
         let contents = self.contents(&record.name);
         let soa = contents.get(&RecordType::SOA).and_then(|soa| serial_of(soa.rdatas.first()?));
         let is_ignored = match record.record_type {
@@ -99,9 +98,9 @@ impl<'z> Draft<'z> {
         rrset.rdatas.retain(|there| !replaces(record.record_type, &record.rdata, there));
         rrset.rdatas.push(record.rdata.to_vec());
         let octets: usize = rrset.rdatas.iter().map(|rdata| rdata.len() + RECORD_OCTETS).sum();
-        if rrset.rdatas.len() > usize::from(RRSET_RECORDS_MAX) || octets > RRSET_OCTETS_MAX {
+        if rrset.rdatas.len() > usize::from(records_max) || octets > RRSET_OCTETS_MAX {
             let reason = format!(
-                "{} {}: more than {RRSET_RECORDS_MAX} records or {RRSET_OCTETS_MAX} octets in one RRset",
+                "{} {}: more than {records_max} records (`limits.zones.rrset_records`) or {RRSET_OCTETS_MAX} octets in one RRset",
                 record.name, record.record_type
             );
             return Err(Refusal::new(Rcode::REFUSED, reason));
@@ -172,12 +171,13 @@ impl<'z> Draft<'z> {
         let new_soa = Record { name: apex.clone(), record_type: RecordType::SOA, ttl, rdata: data.into() };
         builder.put(&apex, RecordType::SOA, ttl, &[&new_soa.rdata]).map_err(|_| broken())?;
         let zone = builder.finish();
-        if zone.records() > ZONE_RECORDS_MAX && zone.records() > self.zone.records() {
-            let reason = format!("the zone would have more than {ZONE_RECORDS_MAX} records");
+        let max = self.sizes.records;
+        if zone.records() > max && zone.records() > self.zone.records() {
+            let reason = format!("the zone would have more than {max} records (`limits.zones.records`)");
             return Err(Refusal::new(Rcode::REFUSED, reason));
         }
         let is_error = |problem: &Problem| problem.severity == Severity::Error;
-        if let Some(problem) = check_change(self.zone, &zone).into_iter().find(is_error) {
+        if let Some(problem) = check_change(self.zone, &zone, &self.sizes).into_iter().find(is_error) {
             let reason = format!("the zone would break a rule: {}: {}", problem.name, problem.reason);
             return Err(Refusal::new(Rcode::REFUSED, reason));
         }

@@ -6,7 +6,7 @@ use super::message::{Edit, Prerequisite, Refusal, Update};
 use crate::answer::UpdateAction;
 use crate::wire::{Name, NameKey, Rcode, RecordType};
 use crate::zone::serial::SerialPolicy;
-use crate::zone::{Zone, rdata};
+use crate::zone::{Sizes, Zone, rdata};
 
 /// Finds the wide IP that owns a name and type: its type, and how people call it.
 pub(super) type WideIpOf<'t> = dyn Fn(&Name, RecordType) -> Option<(RecordType, String)> + 't;
@@ -21,6 +21,8 @@ pub(super) struct Terms<'t> {
     pub(super) serial: SerialPolicy,
     /// The time in seconds since 1970.
     pub(super) unix_seconds: u64,
+    /// How large it may become.
+    pub(super) sizes: Sizes,
 }
 
 /// The version that the update makes of `zone`; none when it changes nothing.
@@ -38,7 +40,7 @@ pub(super) fn evaluate(zone: &Zone, update: &Update, terms: &Terms<'_>) -> Resul
     for prerequisite in &update.prerequisites {
         require(zone, &mut key, prerequisite, terms)?;
     }
-    let mut draft = Draft::new(zone);
+    let mut draft = Draft::new(zone, terms.sizes);
     for edit in &update.edits {
         draft.edit(edit)?;
     }

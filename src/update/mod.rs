@@ -36,8 +36,8 @@ use crate::answer::UPDATES_MAX;
 use crate::journal::Journal;
 use crate::transfer::Context;
 use crate::wire::{NameKey, Query, Rcode, Refusal};
-use crate::zone::Zone;
 use crate::zone::serial::SerialPolicy;
+use crate::zone::{Sizes, Zone};
 
 /// What carries updates out: the receiving side and the writing side, each to be run as a task.
 pub struct Parts {
@@ -71,7 +71,8 @@ pub fn rehearse(zone: &Zone, packet: &[u8], unix_seconds: u64) -> Result<Option<
         })?;
     let update = message::Update::read(packet, &query, zone.apex()).map_err(|refusal| refusal.rcode)?;
     let (permits, wide_ip) = (|_: &_, _, _| true, |_: &_, _| None);
-    let terms = evaluate::Terms { permits: &permits, wide_ip: &wide_ip, serial: SerialPolicy::Increment, unix_seconds };
+    let (serial, sizes) = (SerialPolicy::Increment, Sizes::DEFAULT);
+    let terms = evaluate::Terms { permits: &permits, wide_ip: &wide_ip, serial, unix_seconds, sizes };
     let made = evaluate::evaluate(zone, &update, &terms).map_err(|refusal| refusal.rcode)?;
     Ok(made.map(|made| made.zone))
 }

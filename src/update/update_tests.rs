@@ -8,7 +8,7 @@ use super::message::{Refusal, Update};
 use crate::answer::UpdateAction;
 use crate::wire::{Name, NameKey, Query, RecordType};
 use crate::zone::serial::SerialPolicy;
-use crate::zone::{Record, Zone, load, master, print, rdata};
+use crate::zone::{Record, Sizes, Zone, load, master, print, rdata};
 
 const SEED: u64 = 1;
 const ZONE: &str = "$TTL 60\n@ SOA ns hostmaster 7 3600 600 86400 60\n@ NS ns\n@ NS ns2\n@ MX 5 www\nns A 192.0.2.1\nns2 A 192.0.2.2\n\
@@ -86,7 +86,13 @@ fn no_wide_ip(_: &Name, _: RecordType) -> Option<(RecordType, String)> {
 }
 
 fn carry_out(zone: &Zone, packet: &[u8]) -> Result<Option<Made>, Refusal> {
-    let terms = Terms { permits: &all, wide_ip: &no_wide_ip, serial: SerialPolicy::Increment, unix_seconds: 0 };
+    let terms = Terms {
+        permits: &all,
+        wide_ip: &no_wide_ip,
+        serial: SerialPolicy::Increment,
+        unix_seconds: 0,
+        sizes: Sizes::DEFAULT,
+    };
     evaluate(zone, &read(packet)?, &terms)
 }
 
@@ -316,7 +322,13 @@ fn rfc2136_3_3_every_change_needs_permission_before_anything_is_told_of_the_zone
         let of_type = matches!(record_type, RecordType::A | RecordType::ANY);
         owner.is_at_or_below(&name("www")) && of_type && (action == UpdateAction::Add || *owner == name("www"))
     };
-    let terms = Terms { permits: &permits, wide_ip: &no_wide_ip, serial: SerialPolicy::Increment, unix_seconds: 0 };
+    let terms = Terms {
+        permits: &permits,
+        wide_ip: &no_wide_ip,
+        serial: SerialPolicy::Increment,
+        unix_seconds: 0,
+        sizes: Sizes::DEFAULT,
+    };
     let refused = |text: &str| Err(format!("REFUSED no rule of the zone lets the sender {text}"));
     assert_eq!(with(&["add x.www 60 A 192.0.2.9", "del www A"], &terms), Ok(true));
     assert_eq!(with(&["add x.www 60 TXT x"], &terms), refused("add x.www.example. TXT"));
@@ -333,7 +345,13 @@ fn what_a_wide_ip_owns_is_refused_and_counts_as_being_there() {
             *owner == name("app") && matches!(record_type, RecordType::A | RecordType::CNAME | RecordType::ANY);
         is_owned.then(|| (RecordType::A, "app.example. A".to_owned()))
     };
-    let terms = Terms { permits: &all, wide_ip: &wide_ip, serial: SerialPolicy::Increment, unix_seconds: 0 };
+    let terms = Terms {
+        permits: &all,
+        wide_ip: &wide_ip,
+        serial: SerialPolicy::Increment,
+        unix_seconds: 0,
+        sizes: Sizes::DEFAULT,
+    };
     for lines in [["add app 60 A 192.0.2.9"], ["del app A"], ["add app 60 CNAME www"], ["del app A 192.0.2.9"]] {
         let found = with(&lines, &terms).unwrap_err();
         assert!(found.starts_with("REFUSED app.example. ") && found.contains("wide IP app.example. A"), "{found}");
@@ -348,7 +366,7 @@ fn what_a_wide_ip_owns_is_refused_and_counts_as_being_there() {
 #[test]
 fn the_serial_follows_its_policy() {
     let made = |serial, unix_seconds| {
-        let terms = Terms { permits: &all, wide_ip: &no_wide_ip, serial, unix_seconds };
+        let terms = Terms { permits: &all, wide_ip: &no_wide_ip, serial, unix_seconds, sizes: Sizes::DEFAULT };
         evaluate(&zone(), &read(&script(&[ADD])).unwrap(), &terms).unwrap().unwrap().zone.soa().serial
     };
     assert_eq!(made(SerialPolicy::Increment, 1_800_000_000), 8);
@@ -407,7 +425,7 @@ proptest! {
         let before = print::zone(&zone);
         let Ok(query) = Query::parse(&packet, &mut NameKey::root(SEED), SEED) else { return Ok(()) };
         if let Ok(update) = Update::read(&packet, &query, &name("@")) {
-            let terms = Terms { permits: &all, wide_ip: &no_wide_ip, serial: SerialPolicy::Increment, unix_seconds: 0 };
+            let terms = Terms { permits: &all, wide_ip: &no_wide_ip, serial: SerialPolicy::Increment, unix_seconds: 0, sizes: Sizes::DEFAULT };
             if let Ok(Some(made)) = evaluate(&zone, &update, &terms) {
                 prop_assert_eq!(print::zone(&made.change.apply(&zone).unwrap()), print::zone(&made.zone));
                 let text = print::zone(&made.zone);

@@ -19,7 +19,7 @@ use crate::journal::{Entry, Journal};
 use crate::metrics::{Site, UpdateResult};
 use crate::transfer::{Context, answer};
 use crate::wire::{Name, NameKey, Rcode, RecordType};
-use crate::zone::{Change, Zone, ZoneId};
+use crate::zone::{Change, Sizes, Zone, ZoneId};
 
 /// How many updates are committed together, at most: each is atomic, and they share one wait for the disk.
 const GROUP_MAX: usize = 64;
@@ -187,7 +187,7 @@ fn one(
         }
     };
     let wide_ip = |name: &Name, record_type| wide_ip(snapshot, id, name, record_type);
-    let made = judged(job, &policy.updates, &wide_ip, &group.zone, now)?;
+    let made = judged(job, &policy.updates, &wide_ip, &group.zone, snapshot.limits().sizes, now)?;
     let Some(made) = made else { return Ok(UpdateResult::Unchanged) };
     let key = job.request.key_name().map(ToString::to_string).unwrap_or_default();
     let (removed, added) = (made.change.difference.removed.len(), made.change.difference.added.len());
@@ -202,11 +202,12 @@ fn judged(
     updates: &ZoneUpdates,
     wide_ip: &WideIpOf<'_>,
     zone: &Zone,
+    sizes: Sizes,
     now: u64,
 ) -> Result<Option<super::draft::Made>, Refusal> {
     let (source, key) = (job.source.ip(), job.request.key_name());
     let permits = |name: &Name, record_type, action| updates.permits(source, key, name, record_type, action);
-    let terms = Terms { permits: &permits, wide_ip, serial: updates.serial, unix_seconds: now };
+    let terms = Terms { permits: &permits, wide_ip, serial: updates.serial, unix_seconds: now, sizes };
     evaluate(zone, &job.update, &terms)
 }
 

@@ -4,13 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::shard::{Added, Flags, Node, NodeBuilder, Rrset, Shard};
+use super::sizes::Sizes;
 use super::tree::{Soa, Zone, shard_index};
 use crate::wire::{Name, NameKey, RecordType};
 
 /// Nodes in one shard beyond which the shards are doubled.
 const SHARD_NODES_MAX: u32 = 1024;
-/// The most records one RRset may hold (BIND's limit is 100; 500 is the most answers a pool may give).
-pub const RRSET_RECORDS_MAX: u16 = 500;
 
 /// Makes a zone, or a changed one from another: what it does not touch stays shared with the zone it came from.
 pub struct ZoneBuilder {
@@ -21,6 +20,8 @@ pub struct ZoneBuilder {
     node: NodeBuilder,
     /// Whether a cut or DNAME came or went where names below it existed already.
     recheck_occlusion: bool,
+    /// The most records of one RRset.
+    rrset_records_max: u16,
 }
 
 /// Why a record was not added.
@@ -28,15 +29,20 @@ pub struct ZoneBuilder {
 pub enum AddError {
     /// Its owner is neither the apex nor below it.
     OutOfZone,
-    /// Its RRset already holds [`RRSET_RECORDS_MAX`] records, or its RDATA is over 65,535 octets.
-    TooLarge,
+    /// Its RRset already holds so many records, and may hold no more.
+    TooLarge(u16),
+    /// Its RDATA is over 65,535 octets.
+    TooLong,
 }
 
 impl fmt::Display for AddError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OutOfZone => f.write_str("the owner is not in the zone"),
-            Self::TooLarge => write!(f, "the RRset would hold more than {RRSET_RECORDS_MAX} records"),
+            Self::TooLarge(max) => {
+                write!(f, "the RRset would hold more than {max} records (`limits.zones.rrset_records`)")
+            }
+            Self::TooLong => f.write_str("the RDATA has more than 65535 octets"),
         }
     }
 }
@@ -58,7 +64,7 @@ impl ZoneBuilder {
             soa: Soa::default(),
             expires: None,
         };
-        let mut builder = Self::from(&zone);
+        let mut builder = Self { rrset_records_max: Sizes::DEFAULT.rrset_records, ..Self::of(zone) };
         builder.key.fill(apex.as_wire(), seed);
         builder.store(0, &NodeBuilder::default());
         builder
@@ -71,7 +77,14 @@ impl ZoneBuilder {
 
     fn of(zone: Zone) -> Self {
         let (key, node) = (NameKey::root(zone.seed), NodeBuilder::default());
-        Self { key, zone, owner: None, node, recheck_occlusion: false }
+        // What a zone holds was within its sizes when it came.
+        let rrset_records_max = Sizes::MOST.rrset_records;
+        Self { key, zone, owner: None, node, recheck_occlusion: false, rrset_records_max }
+    }
+
+    /// Lets one RRset hold so many records: 500 unless this is called, or any number where it starts from a zone.
+    pub fn rrsets_up_to(self, rrset_records_max: u16) -> Self {
+        Self { rrset_records_max, ..self }
     }
 
     /// Adds a record.
@@ -80,10 +93,10 @@ impl ZoneBuilder {
     /// [`AddError`]; the zone is as it was then.
     pub fn add(&mut self, owner: &Name, record_type: RecordType, ttl: u32, rdata: &[u8]) -> Result<Added, AddError> {
         self.open(owner)?;
-        let added = self.node.add(record_type, ttl, rdata, RRSET_RECORDS_MAX);
+        let added = self.node.add(record_type, ttl, rdata, self.rrset_records_max);
         match added {
             Added::New | Added::TtlIgnored => self.zone.records += 1,
-            Added::TooMany => return Err(AddError::TooLarge),
+            Added::TooMany => return Err(AddError::TooLarge(self.rrset_records_max)),
             Added::Duplicate => {}
         }
         Ok(added)
@@ -121,10 +134,11 @@ impl ZoneBuilder {
     /// [`AddError`]; the zone is as it was then.
     pub fn put(&mut self, owner: &Name, record_type: RecordType, ttl: u32, rdatas: &[&[u8]]) -> Result<(), AddError> {
         self.open(owner)?;
-        let count = u16::try_from(rdatas.len()).ok().filter(|n| *n <= RRSET_RECORDS_MAX).ok_or(AddError::TooLarge)?;
+        let max = self.rrset_records_max;
+        let count = u16::try_from(rdatas.len()).ok().filter(|n| *n <= max).ok_or(AddError::TooLarge(max))?;
         let mut records = Vec::with_capacity(rdatas.iter().map(|rdata| rdata.len() + 2).sum());
         for rdata in rdatas {
-            let length = u16::try_from(rdata.len()).map_err(|_| AddError::TooLarge)?;
+            let length = u16::try_from(rdata.len()).map_err(|_| AddError::TooLong)?;
             records.extend_from_slice(&length.to_be_bytes());
             records.extend_from_slice(rdata);
         }
@@ -379,10 +393,13 @@ mod tests {
     #[test]
     fn an_rrset_is_bounded() {
         let mut builder = ZoneBuilder::new(&name("example."), 1);
-        for i in 0..RRSET_RECORDS_MAX {
+        for i in 0..500_u16 {
             builder.add(&name("a.example."), RecordType::A, 5, &i.to_be_bytes()).unwrap();
         }
-        assert_eq!(builder.add(&name("a.example."), RecordType::A, 5, &[9; 4]), Err(AddError::TooLarge));
+        assert_eq!(builder.add(&name("a.example."), RecordType::A, 5, &[9; 4]), Err(AddError::TooLarge(500)));
+        let mut builder = builder.rrsets_up_to(501);
+        assert_eq!(builder.add(&name("a.example."), RecordType::A, 5, &[9; 4]), Ok(Added::New));
+        assert_eq!(builder.add(&name("a.example."), RecordType::A, 5, &[8; 4]), Err(AddError::TooLarge(501)));
     }
 
     #[test]
@@ -479,7 +496,7 @@ mod tests {
                         bulk.split();
                     }
                 }
-                let Built { zone: built, doubted, refused, .. } = bulk.finish();
+                let Built { zone: built, doubted, refused, .. } = bulk.finish(500);
                 prop_assert_eq!((doubted.len(), refused.len()), (restart.min(expected.len()), 0));
                 prop_assert_eq!((contents(&built), nodes(&built)), (expected.clone(), nodes(&fresh)));
                 prop_assert_eq!((built.names(), built.records(), built.cuts), (fresh.names(), fresh.records(), fresh.cuts));

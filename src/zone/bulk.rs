@@ -110,7 +110,7 @@ impl Bulk {
     /// # Errors
     /// [`AddError`]: the owner is not in the zone, or the RDATA is too long.
     pub fn add(&mut self, owner: &Name, record_type: RecordType, ttl: u32, rdata: &[u8]) -> Result<(), AddError> {
-        let length = u16::try_from(rdata.len()).map_err(|_| AddError::TooLarge)?;
+        let length = u16::try_from(rdata.len()).map_err(|_| AddError::TooLong)?;
         self.open(owner)?;
         let apex = self.key.label_count() - self.apex_labels;
         self.push(0, apex, Header { record: self.records, ttl, record_type, length }, rdata);
@@ -120,8 +120,8 @@ impl Bulk {
 
     /// Makes the zone if nothing is to be said of any record: none is there already or has a TTL of its own, and no RRset
     /// is full.
-    pub fn finish_sound(self) -> Option<Zone> {
-        let Built { zone, refused, doubted, .. } = self.finish();
+    pub fn finish_sound(self, rrset_records_max: u16) -> Option<Zone> {
+        let Built { zone, refused, doubted, .. } = self.finish(rrset_records_max);
         (refused.is_empty() && doubted.is_empty()).then_some(zone)
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::builder::{RRSET_RECORDS_MAX, ZoneBuilder};
+use super::builder::ZoneBuilder;
 use super::bulk::{Built, Bulk, Doubt, Doubts, Entry, Part, hash_of};
 use super::shard::{Added, Flags, NodeBuilder, Shard, ShardWriter};
 use super::tree::{Soa, Zone, shard_index};
@@ -14,8 +14,8 @@ use crate::wire::{Name, NameKey, RecordType};
 const SHARD_OWNERS: usize = 512;
 
 impl Bulk {
-    /// Makes the zone.
-    pub fn finish(mut self) -> Built {
+    /// Makes the zone, whose RRsets may hold so many records.
+    pub fn finish(mut self, rrset_records_max: u16) -> Built {
         let wanted = (self.owners / SHARD_OWNERS).next_power_of_two().max(self.parts.len());
         let shift = 64 - wanted.trailing_zeros();
         let mut maker = Maker {
@@ -27,6 +27,7 @@ impl Bulk {
             nodes: 0,
             records: 0,
             cuts: 0,
+            rrset_records_max,
             refused: Doubts::default(),
             doubted: Doubts::default(),
             full: None,
@@ -72,6 +73,7 @@ struct Maker {
     nodes: usize,
     records: usize,
     cuts: usize,
+    rrset_records_max: u16,
     refused: Doubts,
     doubted: Doubts,
     /// The name below the apex and the type of the first RRset that was found full.
@@ -118,7 +120,7 @@ impl Maker {
         self.close_shards(shard_index(hash, self.shift));
         self.node.clear();
         for entry in entries.iter().filter(|entry| entry.record_type != RecordType(0)) {
-            let added = self.node.add(entry.record_type, entry.ttl, entry.rdata, RRSET_RECORDS_MAX);
+            let added = self.node.add(entry.record_type, entry.ttl, entry.rdata, self.rrset_records_max);
             let doubt = Doubt { record: entry.record, added };
             match added {
                 Added::New => self.records += 1,

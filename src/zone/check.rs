@@ -15,12 +15,11 @@ use super::Lookup;
 use super::check_alias::AliasWalk;
 use super::rdata;
 use super::shard::{Flags, Node, Rrset};
+use super::sizes::Sizes;
 use super::tree::Zone;
 
 /// The most errors that are collected, and the most warnings.
 const PROBLEMS_MAX: usize = 100;
-/// The most types at one name (as BIND has, after CVE-2024-1737).
-const TYPES_MAX: u16 = 100;
 /// Records in an RRset beyond which an operator should look: other servers refuse them.
 const RRSET_RECORDS_NOTICED: u16 = 100;
 
@@ -46,9 +45,14 @@ pub struct Problem {
     pub reason: String,
 }
 
-/// Checks a finished zone. Errors come first, each kind in the order of names; of each at most 100.
+/// Checks a finished zone of the usual size. Errors come first, each kind in the order of names; of each at most 100.
 pub fn check(zone: &Zone) -> Vec<Problem> {
-    let mut checker = Checker::new(zone);
+    check_within(zone, &Sizes::DEFAULT)
+}
+
+/// As [`check`], of a zone whose names may hold as much as `sizes` says.
+pub fn check_within(zone: &Zone, sizes: &Sizes) -> Vec<Problem> {
+    let mut checker = Checker::new(zone, *sizes);
     checker.check_apex();
     zone.shards.iter().flat_map(|shard| shard.nodes()).for_each(|node| checker.check_node(node));
     checker.into_problems()
@@ -56,9 +60,9 @@ pub fn check(zone: &Zone) -> Vec<Problem> {
 
 /// Checks a zone that was made of another by changes, as far as it differs; `old` is taken for checked. Finds every
 /// error; of the warnings not those about names that stayed as they were and point at one that changed.
-pub fn check_change(old: &Zone, new: &Zone) -> Vec<Problem> {
-    let Some(shards) = new.shards_beside(old) else { return check(new) };
-    let mut checker = Checker::new(new);
+pub fn check_change(old: &Zone, new: &Zone, sizes: &Sizes) -> Vec<Problem> {
+    let Some(shards) = new.shards_beside(old) else { return check_within(new, sizes) };
+    let mut checker = Checker::new(new, *sizes);
     checker.check_apex();
     let mut key = NameKey::root(new.seed());
     for node in shards.flat_map(|(shard, _)| shard.nodes()) {
@@ -70,7 +74,7 @@ pub fn check_change(old: &Zone, new: &Zone) -> Vec<Problem> {
         let divides = |node: Node<'_>| [Flags::CUT, Flags::DNAME].map(|flag| node.flags().contains(flag));
         if node.children() > 0 && before.is_some_and(|before| divides(before) != divides(node)) {
             // What may stand below it is another matter now.
-            return check(new);
+            return check_within(new, sizes);
         }
         checker.check_node(node);
     }
@@ -79,6 +83,7 @@ pub fn check_change(old: &Zone, new: &Zone) -> Vec<Problem> {
 
 struct Checker<'z> {
     zone: &'z Zone,
+    sizes: Sizes,
     found: Vec<Problem>,
     errors: usize,
     warnings: usize,
@@ -89,9 +94,9 @@ struct Checker<'z> {
 }
 
 impl<'z> Checker<'z> {
-    fn new(zone: &'z Zone) -> Self {
+    fn new(zone: &'z Zone, sizes: Sizes) -> Self {
         let key = NameKey::root(zone.seed());
-        Self { zone, found: Vec::new(), errors: 0, warnings: 0, owner: Vec::with_capacity(255), key }
+        Self { zone, sizes, found: Vec::new(), errors: 0, warnings: 0, owner: Vec::with_capacity(255), key }
     }
 
     fn into_problems(mut self) -> Vec<Problem> {
@@ -146,9 +151,10 @@ impl<'z> Checker<'z> {
         if node.rrset_count() == 0 {
             return;
         }
-        if node.rrset_count() > TYPES_MAX {
-            let count = node.rrset_count();
-            self.add(Severity::Error, None, || format!("{count} types at one name, more than {TYPES_MAX}"));
+        if node.rrset_count() > self.sizes.types {
+            let (count, max) = (node.rrset_count(), self.sizes.types);
+            let reason = || format!("{count} types at one name, more than {max} (`limits.zones.types`)");
+            self.add(Severity::Error, None, reason);
         }
         if node.rrset_count() > 1 {
             self.check_company(node, is_apex);
@@ -222,7 +228,10 @@ impl<'z> Checker<'z> {
 
     fn check_rrset(&mut self, rrset: Rrset<'z>, is_apex: bool, is_divided: bool) {
         let record_type = rrset.record_type;
-        if rrset.count > RRSET_RECORDS_NOTICED {
+        let (count, max) = (rrset.count, self.sizes.rrset_records);
+        if count > max {
+            self.error(record_type, || format!("{count} records, more than {max} (`limits.zones.rrset_records`)"));
+        } else if count > RRSET_RECORDS_NOTICED {
             self.warn(record_type, || format!("{} records, more than {RRSET_RECORDS_NOTICED}", rrset.count));
         }
         let is_wildcard = self.owner.starts_with(b"\x01*");
@@ -373,7 +382,7 @@ mod tests {
             let data = rdata::from_text(record_type, data, &origin).unwrap();
             builder.add(&owner.parse().unwrap(), record_type, 60, &data).unwrap();
             let new = builder.finish();
-            let found = check_change(&old, &new);
+            let found = check_change(&old, &new, &Sizes::DEFAULT);
             assert_eq!(found, super::check(&new), "{owner} {record_type}");
             let mut found: Vec<_> = found.iter().map(|one| one.reason.as_str()).collect();
             found.truncate(1);
@@ -467,12 +476,15 @@ mod tests {
     #[test]
     fn names_and_rrsets_have_limits() {
         let types: String = (0..101).map(|n| format!("a TYPE{} \\# 0\n", 65_000 + n)).collect();
-        check(&types, &["zone:5:1: a.example.: 101 types at one name, more than 100"]);
+        check(&types, &["zone:5:1: a.example.: 101 types at one name, more than 100 (`limits.zones.types`)"]);
         let records =
             |count: u32| -> String { (0..count).map(|n| format!("a A 10.0.{}.{}\n", n / 256, n % 256)).collect() };
         check(&records(100), &[]);
         check(&records(101), &["warning zone:5:1: a.example. A: 101 records, more than 100"]);
-        check(&records(501), &["zone:504:1: the RRset would hold more than 500 records"]);
+        check(
+            &records(501),
+            &["zone:504:1: the RRset would hold more than 500 records (`limits.zones.rrset_records`)"],
+        );
         check("*.x NS ns\n", &["warning zone:4:1: *.x.example. NS: NS at a wildcard: its meaning is not defined"]);
     }
 

@@ -3,12 +3,10 @@
 use crate::wire::{Name, RecordType};
 
 use super::bulk::{Built, Bulk, Doubt};
-use super::check::{Problem, Severity, check};
+use super::check::{Problem, Severity, check_within};
 use super::master::{Fault, Include, Parsed, Report, Settings, Verdict, locate, read};
+use super::sizes::Sizes;
 use super::{AddError, Added, Zone};
-
-/// The most records of a zone. Files are limited too, but `$INCLUDE` may name the same one many times.
-pub const ZONE_RECORDS_MAX: usize = 5_000_000;
 
 /// A zone that may be served, and what should be looked at.
 #[derive(Debug)]
@@ -24,11 +22,15 @@ pub struct Loaded {
 /// # Errors
 /// Every error of the text; when there is none, every error of the zone. Warnings are told once the errors are gone.
 pub fn load(text: &[u8], settings: &Settings<'_>, seed: u64, include: &mut Include<'_>) -> Result<Loaded, Vec<Fault>> {
-    load_at_most(ZONE_RECORDS_MAX, text, settings, seed, include)
+    load_within(&Sizes::DEFAULT, text, settings, seed, include)
 }
 
-fn load_at_most(
-    records_max: usize,
+/// As [`load`], of a zone that may be as large as `sizes` says.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_within(
+    sizes: &Sizes,
     text: &[u8],
     settings: &Settings<'_>,
     seed: u64,
@@ -38,8 +40,9 @@ fn load_at_most(
     let mut records = 0;
     let mut sink = |record: Parsed<'_>| {
         records += 1;
-        if records > records_max {
-            return Verdict::Refused(format!("more than {records_max} records in the zone"));
+        if records > sizes.records {
+            let max = sizes.records;
+            return Verdict::Refused(format!("more than {max} records in the zone (`limits.zones.records`)"));
         }
         match bulk.add(record.owner, record.record_type, record.ttl, record.rdata) {
             Ok(()) => Verdict::Taken,
@@ -50,16 +53,17 @@ fn load_at_most(
     if !report.errors.is_empty() {
         return Err(report.errors);
     }
-    let Built { zone, refused, doubted, .. } = bulk.finish();
+    let Built { zone, refused, doubted, .. } = bulk.finish(sizes.rrset_records);
     if !refused.is_empty() || !doubted.is_empty() {
-        report = place(text, settings, include, refused.into_iter().chain(doubted).collect());
+        let doubts = refused.into_iter().chain(doubted).collect();
+        report = place(text, settings, include, doubts, sizes.rrset_records);
     }
     let Report { errors, mut warnings, .. } = report;
     if !errors.is_empty() {
         return Err(errors);
     }
     let (errors, doubts): (Vec<_>, Vec<_>) =
-        check(&zone).into_iter().partition(|problem| problem.severity == Severity::Error);
+        check_within(&zone, sizes).into_iter().partition(|problem| problem.severity == Severity::Error);
     if !errors.is_empty() {
         return Err(locate(text, settings, include, messages(errors)));
     }
@@ -70,19 +74,25 @@ fn load_at_most(
 }
 
 /// Reads the text again to tell where the records stand that were not simply taken, which are few where there are any.
-fn place(text: &[u8], settings: &Settings<'_>, include: &mut Include<'_>, mut doubts: Vec<Doubt>) -> Report {
+fn place(
+    text: &[u8],
+    settings: &Settings<'_>,
+    include: &mut Include<'_>,
+    mut doubts: Vec<Doubt>,
+    rrset_records_max: u16,
+) -> Report {
     doubts.sort_unstable();
     let mut doubts = doubts.into_iter().peekable();
     let mut number = 0;
     let mut sink = |record: Parsed<'_>| {
         let doubt = doubts.next_if(|doubt| doubt.record == number);
         number += 1;
-        doubt.map_or(Verdict::Taken, |doubt| verdict(doubt.added, record))
+        doubt.map_or(Verdict::Taken, |doubt| verdict(doubt.added, record, rrset_records_max))
     };
     read(text, settings, include, &mut sink)
 }
 
-fn verdict(added: Added, record: Parsed<'_>) -> Verdict {
+fn verdict(added: Added, record: Parsed<'_>, rrset_records_max: u16) -> Verdict {
     match added {
         Added::New => Verdict::Taken,
         Added::TtlIgnored => {
@@ -92,7 +102,7 @@ fn verdict(added: Added, record: Parsed<'_>) -> Verdict {
             let (owner, record_type) = (record.owner, record.record_type);
             Verdict::Doubted(format!("{owner} {record_type}: the same record stands there already"))
         }
-        Added::TooMany => Verdict::Refused(AddError::TooLarge.to_string()),
+        Added::TooMany => Verdict::Refused(AddError::TooLarge(rrset_records_max).to_string()),
     }
 }
 
@@ -155,7 +165,7 @@ mod tests {
             ],
         );
         let many: String = (0..=500).map(|n| format!("a A 10.0.{}.{}\n", n / 256, n % 256)).collect();
-        check(&many, &["zone:504:1: the RRset would hold more than 500 records"]);
+        check(&many, &["zone:504:1: the RRset would hold more than 500 records (`limits.zones.rrset_records`)"]);
     }
 
     #[test]
@@ -163,8 +173,20 @@ mod tests {
         let origin: Name = "example.".parse().unwrap();
         let settings = Settings { file: "zone", origin: &origin, default_ttl: None };
         let text = b"@ 60 SOA ns admin 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n";
-        assert!(load_at_most(3, text, &settings, 1, &mut no_include).is_ok());
-        let errors = load_at_most(2, text, &settings, 1, &mut no_include).unwrap_err();
-        assert_eq!(errors.first().unwrap().to_string(), "zone:3:1: more than 2 records in the zone");
+        let first = |sizes: Sizes, text: &[u8]| {
+            let errors = load_within(&sizes, text, &settings, 1, &mut no_include).err().unwrap_or_default();
+            errors.first().map(ToString::to_string)
+        };
+        let records = |records| Sizes { records, ..Sizes::DEFAULT };
+        assert_eq!(first(records(3), text), None);
+        let over = "zone:3:1: more than 2 records in the zone (`limits.zones.records`)";
+        assert_eq!(first(records(2), text).as_deref(), Some(over));
+        let several = [&text[..], b"ns A 192.0.2.2\nns TXT x\n"].concat();
+        let small = |rrset_records, types| Sizes { rrset_records, types, ..Sizes::DEFAULT };
+        assert_eq!(first(small(2, 2), &several), None);
+        let over = "zone:4:1: the RRset would hold more than 1 records (`limits.zones.rrset_records`)";
+        assert_eq!(first(small(1, 2), &several).as_deref(), Some(over));
+        let over = "2 types at one name, more than 1 (`limits.zones.types`)";
+        assert!(first(small(2, 1), &several).unwrap().ends_with(over));
     }
 }
