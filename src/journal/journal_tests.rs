@@ -210,17 +210,53 @@ fn a_file_cut_at_any_octet_holds_every_commit_before_the_cut() {
 fn blocks_of_the_last_commit_that_never_reached_the_disk_take_it_back_whole() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("updates.journal");
-    let (octets, ends) = three_commits(&path);
-    for start in ends[1]..octets.len() {
-        let mut torn = octets.clone();
-        let end = (start + 16).min(octets.len());
-        torn[start..end].fill(0);
-        if torn == octets {
-            continue;
+    let (octets, start) = a_large_last_commit(&path);
+    let sectors: Vec<(usize, usize)> = (start / 512..octets.len().div_ceil(512))
+        .map(|sector| ((sector * 512).max(start), ((sector + 1) * 512).min(octets.len())))
+        .collect();
+    assert!(sectors.len() > 4, "{sectors:?}");
+    for (first, (from, _)) in sectors.iter().enumerate() {
+        for (_, to) in &sectors[first..] {
+            let mut torn = octets.clone();
+            torn[*from..*to].fill(0);
+            fs::write(&path, &torn).unwrap();
+            assert_eq!(kept(&open(&path), "a."), Some((1, 3)), "zeros from {from} to {to}");
         }
-        fs::write(&path, &torn).unwrap();
-        assert_eq!(kept(&open(&path), "a."), Some((1, 3)), "zeros from {start}");
     }
+}
+
+/// A journal whose last commit takes several sectors, and where that starts.
+fn a_large_last_commit(path: &Path) -> (Vec<u8>, usize) {
+    let journal = open(path);
+    journal.append(steps("a.", 1, 3)).unwrap();
+    let start = usize::try_from(fs::metadata(path).unwrap().len()).unwrap();
+    let mut builder = ZoneBuilder::from(&version("a.", 4));
+    for host in 0..100_u8 {
+        builder.add(&format!("h{host}.a.").parse().unwrap(), RecordType::A, 60, &[192, 0, 2, host]).unwrap();
+    }
+    let change = Arc::new(Change::between(&version("a.", 3), &builder.finish()).unwrap());
+    journal.append(Entry { changes: vec![change], ..steps("a.", 3, 4) }).unwrap();
+    (fs::read(path).unwrap(), start)
+}
+
+#[test]
+fn damage_in_the_last_commit_that_no_crash_makes_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("updates.journal");
+    let (octets, ends) = three_commits(&path);
+    for at in ends[1]..octets.len() {
+        for change in [0x01, 0x80] {
+            let mut damaged = octets.clone();
+            damaged[at] ^= change;
+            fs::write(&path, &damaged).unwrap();
+            let error = Journal::open(&path, OPTIONS).expect_err("damage was not seen");
+            assert!(error.to_string().contains("the last frame is not as it was written"), "at {at}: {error}");
+            assert_eq!(fs::read(&path).unwrap(), damaged, "it is left as it is");
+        }
+    }
+    // What follows the last frame and is none was written by nobody.
+    fs::write(&path, [&octets[..], b"more"].concat()).unwrap();
+    assert!(matches!(Journal::open(&path, OPTIONS), Err(JournalError::Damaged { .. })));
 }
 
 #[test]

@@ -6,6 +6,16 @@
 //! ```
 //! The mark is made from the random number, so that nothing that a sender of updates chose can look like a frame.
 //! A file that is written anew ends with a frame that says so: what stands before it was never the end of a file.
+//!
+//! The last frame may be one that a crash tore: written in part and never acknowledged. It is left out then. What a crash
+//! leaves is short, or has sectors that were never written, which read as zeros since a file system shows nobody what its
+//! blocks held before. A last frame that is wrong in any other way was damaged after it was written; it may have been
+//! acknowledged, so that this is an error.
+//!
+//! What cannot be told apart: a last frame of which the disk lost whole sectors, or the file system the end, after it was
+//! acknowledged looks torn. That takes a disk that breaks its promise in the very last commit; nothing in the file could
+//! tell, as the acknowledgement leaves no trace on it. The other way round, a file system that does show old blocks
+//! (ext4 with `data=writeback`) can make a torn frame look damaged: the start stops, and nothing is lost.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -21,6 +31,8 @@ use super::frame::{self, Item};
 const MAGIC: &[u8] = b"fairlead journal 1\n";
 /// Octets of a frame before its payload.
 const FRAME_HEADER_OCTETS: usize = 8 + 8 + 8 + 32;
+/// The least that a disk writes at once, and the alignment of it.
+const SECTOR_OCTETS: usize = 512;
 /// How often, and how far apart, the lock is tried before the journal is taken for one in use.
 const LOCK_TRIES: u32 = 20;
 const LOCK_WAIT: Duration = Duration::from_millis(25);
@@ -152,6 +164,12 @@ impl Log {
         while !rest.is_empty() {
             let Some((payload, tail)) = frame_at(id, self.number, rest) else {
                 self.refuse_frames_in(rest)?;
+                if !self.is_torn(rest) {
+                    return Err(self.damaged(
+                        self.length,
+                        "the last frame is not as it was written, and not as a crash leaves it",
+                    ));
+                }
                 found.cut = octets(rest.len());
                 found.is_clean = false;
                 break;
@@ -181,9 +199,34 @@ impl Log {
         Ok(())
     }
 
+    /// Whether `rest`, which is no whole frame, may be what a crash left of the next one.
+    fn is_torn(&self, rest: &[u8]) -> bool {
+        if has_empty_sector(self.length, rest) {
+            return true;
+        }
+        let start = [&mark(&self.id)[..], &self.number.to_be_bytes()].concat();
+        let known = rest.len().min(start.len());
+        if rest.get(..known) != start.get(..known) {
+            return false;
+        }
+        let Some((header, payload)) = rest.split_at_checked(FRAME_HEADER_OCTETS) else { return true };
+        let length = header.get(16..24).and_then(|length| length.try_into().ok()).map_or(0, u64::from_be_bytes);
+        // One that is whole but for its length was not cut off.
+        let is_whole = header.get(24..) == frame_header(&self.id, self.number, payload).get(24..);
+        length > octets(payload.len()) && !is_whole
+    }
+
     fn damaged(&self, at: u64, reason: &str) -> JournalError {
         JournalError::Damaged { path: self.path.clone(), at, reason: reason.to_owned() }
     }
+}
+
+/// Whether some sector has nothing but zeros of `rest`, which stands at `start` in the file.
+fn has_empty_sector(start: u64, rest: &[u8]) -> bool {
+    let before = usize::try_from(start).unwrap_or(0) % SECTOR_OCTETS;
+    let (first, others) = rest.split_at(rest.len().min(SECTOR_OCTETS - before));
+    let is_empty = |sector: &[u8]| sector.iter().all(|octet| *octet == 0);
+    is_empty(first) || others.chunks(SECTOR_OCTETS).any(is_empty)
 }
 
 /// What a file with that random number starts with.

@@ -13,7 +13,8 @@
 //!
 //! # Invariants
 //! - What was acknowledged is durable; what was refused is in no later version of the journal.
-//! - A frame is there whole or not at all. Damage anywhere but in the last frame is an error that names the file.
+//! - A frame is there whole or not at all. Damage is an error that names the file, but for what a crash may have left of
+//!   the last frame ([`log`] says what that is).
 //! - The changes of a zone lead without a gap from its base to the version that is served.
 //! - Bounded: over the limit, the oldest changes of a zone become one; when that does not help, the change is refused.
 
