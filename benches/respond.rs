@@ -17,7 +17,7 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use fairlead::answer::{Limits, RateLimit, RateMode, Snapshot, Transport, Worker, respond};
+use fairlead::answer::{Limits, RateLimit, RateMode, SharedRates, Snapshot, Transport, Worker, respond};
 use fairlead::status::Moment;
 
 /// Packets of one batch, before which the worker is told the time.
@@ -90,6 +90,7 @@ fn limited() -> Limits {
         exempt: Vec::new(),
         entries: 65_536,
         workers: 1,
+        shared: SharedRates::new(65_536, 1, 1),
     };
     Limits { rate: Some(std::sync::Arc::new(rate)), ..Limits::default() }
 }

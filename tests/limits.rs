@@ -1,13 +1,14 @@
 //! Limits as clients meet them: the program itself, asked over sockets, and what it counts.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up shall fail")]
+#![expect(clippy::disallowed_methods, reason = "what is sent takes real time")]
 
 mod support;
 
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::server::{Server, fairlead_at, free_port, metric};
 
@@ -151,6 +152,46 @@ fn a_network_over_its_rate_is_cut_off_by_datagram_and_served_by_stream() {
     assert!(running.metric(r#"fairlead_rate_limited_responses_total{kind="nxdomain",action="truncated"}"#) > 50.0);
     assert!(running.metric(r#"fairlead_rate_limited_responses_total{kind="answer",action="exempt"}"#) > 40.0);
     assert!(running.metric(r#"fairlead_dropped_packets_total{protocol="udp",reason="rate_limit"}"#) > 100.0);
+}
+
+/// How many of 400 questions are answered that come from so many ports in turn, as fast as they can be sent; and how many
+/// would be at the rate in the time that takes.
+fn answered_from_ports(running: &Running, source: &str, ports: usize) -> (usize, f64) {
+    let bind = |_| {
+        let socket = UdpSocket::bind((source, 0)).unwrap();
+        socket.connect(running.server.address).unwrap();
+        socket.set_read_timeout(Some(SILENCE)).unwrap();
+        socket
+    };
+    let sockets: Vec<UdpSocket> = (0..ports).map(bind).collect();
+    let (started, packet) = (Instant::now(), query(7, "www.example.", A));
+    for number in 0..400 {
+        sockets[number % ports].send(&packet).unwrap();
+        if number % 20 == 19 {
+            // The receive buffers shall hold what is sent.
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    let took = started.elapsed().as_secs_f64();
+    let count = |(number, socket): (usize, &UdpSocket)| {
+        // Once the first has heard nothing for a while, nothing is under way to the others.
+        socket.set_nonblocking(number > 0).unwrap();
+        std::iter::from_fn(|| socket.recv(&mut [0; 512]).ok()).count()
+    };
+    (sockets.iter().enumerate().map(count).sum(), 50.0 * (1.0 + took))
+}
+
+#[test]
+fn two_workers_allow_the_rate_between_them_from_one_port_and_from_many() {
+    let limits = "limits: {udp_workers: 2, rate_limit: {answers_per_second: 50, slip: 0}}\n";
+    let running = start(&format!("{ZONES}{limits}"));
+    // Networks of their own, so that none pays for another.
+    for (source, ports) in [("127.0.1.1", 1), ("127.0.2.1", 2), ("127.0.3.1", 40)] {
+        let (answered, at_rate) = answered_from_ports(&running, source, ports);
+        // The burst of a second, and of a quarter in the workers' own tables.
+        let most = at_rate + 0.25 * 50.0 + 3.0;
+        assert!((50..=most as usize).contains(&answered), "{answered} from {ports} ports, {most} at most");
+    }
 }
 
 #[test]

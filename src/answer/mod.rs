@@ -38,7 +38,7 @@ pub use extended_error::ExtendedError;
 pub use limits::{ADDITIONAL_NAMES_DEFAULT, CHAIN_DEFAULT, CHAIN_MAX, Limits, UPDATES_DEFAULT, UPDATES_MAX};
 pub use options::Circumstances;
 pub use outcome::{AnswerSource, Outcome, SignatureOutcome, Transport};
-pub use rate_limit::{Limited, RateLimit, RateMode};
+pub use rate_limit::{Limited, RateLimit, RateMode, SharedRates};
 pub use respond::respond;
 pub use selector::{Criteria, Origin, Selector, VIEWS_MAX};
 pub use settings::{Chaos, EdnsSettings, Settings, SyntheticZone, Unmatched};

@@ -12,15 +12,26 @@
 //! and, when `all_per_second` is set, all of a network's together. Only datagrams are limited: a TCP client has shown that
 //! the address is its own, and so have a valid cookie and a good signature.
 //!
-//! Each worker has a table of its own, so that no query writes a line of memory that other workers use. The kernel spreads
-//! a network's queries over the workers by their ports, so each worker allows its share of the rate. A network that sends
-//! all its queries from a single port is held to one worker's share; resolvers use random ports.
+//! The kernel gives a datagram to a worker by its addresses and ports: the queries of a network that uses many ports are
+//! spread over all workers, those from one port come to one. The rate is to be the same for both, and no query of a
+//! client far below its rate is to write a line of memory that other workers use. So there are two accounts. Each worker
+//! has a table of its own, in which a client may use [`OWN_PART`] of the worker's share of the rate; beyond that, each
+//! response is charged to a table that all workers share, at the whole rate, and that alone says what is over it.
+//!
+//! Who goes on above its part at a worker is above it with every response, which is charged in both tables: the shared one
+//! sees all of it, and the rate that is allowed in the long run is exactly what is configured, however it is spread. At
+//! first a quarter of a second's worth gets through besides, from the workers' own tables. One worker needs one table.
+//!
+//! A table of each worker alone, with its share of the rate, would hold a client that uses one port to a fraction of it,
+//! and one shared table alone (as Knot has it) would make all workers write the same lines for the busiest resolvers, who
+//! are within their rate, at every query.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::rate_table::{Price, RateTable};
+use super::rate_table::{Price, RateTable, SharedRateTable};
 use super::transfers::contains;
 use crate::metrics::{RateAction, ResponseKind};
 use crate::topology::Prefix;
@@ -28,6 +39,9 @@ use crate::wire::RecordType;
 
 /// Microseconds of one second.
 const SECOND: u64 = 1_000_000;
+
+/// The part of a worker's share of the rate that costs no look at the shared table: one in so many.
+const OWN_PART: u64 = 4;
 
 /// What is configured of response rate limiting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,11 +62,44 @@ pub struct RateLimit {
     pub ipv6_prefix: u8,
     /// Clients that are never limited.
     pub exempt: Vec<Prefix>,
-    /// Entries of each worker's table; each takes eight octets.
+    /// Entries of each table; each takes eight octets.
     pub entries: usize,
     /// Workers that share the rate.
     pub workers: u32,
+    /// What they share.
+    pub shared: SharedRates,
 }
+
+/// What workers share of rate limiting: the table, and the secret that networks are hashed under, so that nobody can
+/// choose two that meet. A copy is the same table; all are equal, being no setting.
+#[derive(Clone)]
+pub struct SharedRates {
+    table: Arc<SharedRateTable>,
+    secret: u64,
+}
+
+impl SharedRates {
+    /// A table of so many entries for so many workers, and the secret.
+    pub fn new(entries: usize, workers: u32, secret: u64) -> Self {
+        // One worker alone never looks at it.
+        let entries = if workers > 1 { entries } else { 0 };
+        Self { table: Arc::new(SharedRateTable::new(entries)), secret }
+    }
+}
+
+impl fmt::Debug for SharedRates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedRates")
+    }
+}
+
+impl PartialEq for SharedRates {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for SharedRates {}
 
 /// Whether limits are enforced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,12 +128,19 @@ pub(super) enum Proof {
     None,
 }
 
+/// What a response costs in the worker's own table, and what in the shared one, if there are several workers.
+#[derive(Debug, Clone, Copy)]
+struct Prices {
+    own: Price,
+    shared: Option<Price>,
+}
+
 /// One worker's side of it.
 pub(super) struct Limiter {
     settings: Arc<RateLimit>,
     table: RateTable,
-    prices: [Option<Price>; ResponseKind::ALL.len()],
-    all: Option<Price>,
+    prices: [Option<Prices>; ResponseKind::ALL.len()],
+    all: Option<Prices>,
     ipv4_mask: u32,
     ipv6_mask: u128,
     /// Microseconds; the same for a whole batch.
@@ -97,9 +151,9 @@ pub(super) struct Limiter {
 }
 
 impl Limiter {
-    /// A limiter with an empty table; its draws and hashes follow from `seed`, which is to be secret.
+    /// A limiter with an empty table; its draws follow from `seed`, which is to be secret.
     pub(super) fn new(settings: &Arc<RateLimit>, seed: u64) -> Self {
-        let price = |rate: u32| settings.price(rate);
+        let price = |rate: u32| settings.prices(rate);
         Self {
             table: RateTable::new(settings.entries),
             prices: settings.per_second.map(price),
@@ -108,7 +162,7 @@ impl Limiter {
             ipv6_mask: u128::MAX.checked_shl(128 - u32::from(settings.ipv6_prefix.min(128))).unwrap_or(0),
             now: 0,
             random: seed,
-            secret: fold(seed ^ FIRST, SECOND_MULTIPLIER),
+            secret: fold(settings.shared.secret ^ FIRST, SECOND_MULTIPLIER),
             settings: Arc::clone(settings),
         }
     }
@@ -128,13 +182,20 @@ impl Limiter {
     pub(super) fn judge(&mut self, source: IpAddr, kind: ResponseKind, account: u64, proof: Proof) -> Option<Limited> {
         let network = self.network(source);
         let of_kind = self.prices.get(kind.index()).copied().flatten();
-        let is_over = |limiter: &mut Self, key: u64, price: Option<Price>| {
-            price.is_some_and(|price| limiter.table.charge(key, limiter.now, price))
+        let is_over = |limiter: &mut Self, key: u64, prices: Option<Prices>| {
+            prices.is_some_and(|prices| limiter.charge(key, prices))
         };
         let number = u64::try_from(kind.index()).unwrap_or_default();
         let over_kind = is_over(self, fold(network ^ account, FIRST ^ number), of_kind);
         let over_all = is_over(self, fold(network, SECOND_MULTIPLIER), self.all);
         (over_kind || over_all).then(|| Limited { kind, action: self.action(source, kind, proof) })
+    }
+
+    /// Charges one response; whether it is over the rate.
+    #[inline]
+    fn charge(&mut self, key: u64, prices: Prices) -> bool {
+        let is_over = |price| self.settings.shared.table.charge(key, self.now, price);
+        self.table.charge(key, self.now, prices.own) && prices.shared.is_none_or(is_over)
     }
 
     /// What becomes of a response over the rate.
@@ -174,12 +235,20 @@ impl Limiter {
 }
 
 impl RateLimit {
-    /// What a response costs one worker; none where there is no limit.
-    fn price(&self, rate: u32) -> Option<Price> {
-        let cost = (SECOND * u64::from(self.workers.max(1))).checked_div(u64::from(rate))?.max(1);
+    /// What a response costs; none where there is no limit.
+    fn prices(&self, rate: u32) -> Option<Prices> {
         let window = u64::try_from(self.window.as_micros()).unwrap_or(u64::MAX);
-        // Where many workers share a low rate, each lets one response through at least.
-        Some(Price { cost, burst: cost.max(SECOND), window })
+        let price = |part: u64| {
+            let cost = (SECOND * part).checked_div(u64::from(rate))?.max(1);
+            // One response goes through at least.
+            Some(Price { cost, burst: cost.max(SECOND), window })
+        };
+        let whole = price(1)?;
+        if self.workers <= 1 {
+            return Some(Prices { own: whole, shared: None });
+        }
+        // Between them, the own tables let one response in `OWN_PART` through at least.
+        Some(Prices { own: price(u64::from(self.workers) * OWN_PART)?, shared: Some(whole) })
     }
 }
 
@@ -220,6 +289,7 @@ mod tests {
             exempt: Vec::new(),
             entries: 4096,
             workers: 1,
+            shared: SharedRates::new(4096, 2, 1),
         }
     }
 
@@ -269,10 +339,46 @@ mod tests {
     }
 
     #[test]
-    fn workers_share_the_rate_and_each_answers_once_at_least() {
-        let shared = |workers| limiter(RateLimit { workers, ..settings() });
-        assert_eq!(within(&mut shared(2), "192.0.2.1", ResponseKind::Answer, 7), 5);
-        assert_eq!(within(&mut shared(64), "192.0.2.1", ResponseKind::Error, 7), 1);
+    fn workers_allow_the_rate_between_them_however_it_is_spread() {
+        let check = |workers: u32, used: usize, expected: std::ops::RangeInclusive<usize>| {
+            let settings = Arc::new(RateLimit { workers, per_second: [100; 5], ..settings() });
+            let mut limiters: Vec<Limiter> = (0..used).map(|seed| Limiter::new(&settings, seed as u64)).collect();
+            let source = "192.0.2.1".parse().unwrap();
+            // Twice the rate for ten seconds, of which the first is a burst, then half of the rate.
+            let mut allowed = [0, 0];
+            for number in 0_usize..2500 {
+                let is_flood = number < 2000;
+                let at = if is_flood { 5 * number } else { 10_000 + 20 * (number - 2000) };
+                let limiter = &mut limiters[number % used];
+                limiter.tell_time(at as u64);
+                if limiter.judge(source, ResponseKind::Answer, 7, Proof::None).is_none() {
+                    allowed[usize::from(!is_flood)] += 1;
+                }
+            }
+            assert!(expected.contains(&allowed[0]), "{workers} workers, {used} used: {allowed:?}");
+            // A window of fifteen seconds is not over yet.
+            assert_eq!(allowed[1], 0);
+        };
+        check(1, 1, 195..=205);
+        check(2, 1, 200..=220);
+        check(2, 2, 200..=235);
+        check(8, 1, 200..=220);
+        check(8, 8, 200..=235);
+    }
+
+    #[test]
+    fn who_keeps_to_the_rate_is_never_limited_however_it_is_spread() {
+        for (workers, used) in [(1, 1), (2, 1), (2, 2), (8, 3)] {
+            let settings = Arc::new(RateLimit { workers, per_second: [100; 5], ..settings() });
+            let mut limiters: Vec<Limiter> = (0..used).map(|seed| Limiter::new(&settings, seed as u64)).collect();
+            let source = "192.0.2.1".parse().unwrap();
+            for number in 0_usize..3000 {
+                let limiter = &mut limiters[number % used];
+                limiter.tell_time(10 * number as u64);
+                let limited = limiter.judge(source, ResponseKind::Answer, 7, Proof::None);
+                assert_eq!(limited, None, "{workers} workers, {used} used, response {number}");
+            }
+        }
     }
 
     /// What became of 1000 responses over the rate, by action.

@@ -76,7 +76,7 @@ mod tests {
 
     use super::super::fixture::{name, query, settings};
     use super::super::{
-        Limits, Outcome, RateLimit, RateMode, Settings, Snapshot, Transport, Unmatched, Worker, respond,
+        Limits, Outcome, RateLimit, RateMode, Settings, SharedRates, Snapshot, Transport, Unmatched, Worker, respond,
     };
     use super::*;
     use crate::status::Moment;
@@ -107,6 +107,7 @@ mod tests {
             exempt: Vec::new(),
             entries: 4096,
             workers: 1,
+            shared: SharedRates::new(0, 1, SEED),
         };
         let limits = Limits { rate: Some(Arc::new(rate)), ..Limits::default() };
         let settings = Settings { limits, ..settings(Unmatched::NxDomain) };

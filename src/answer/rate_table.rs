@@ -7,6 +7,11 @@
 //! One entry takes eight octets, eight entries one cache line, and a look-up touches that one line. When a line is full
 //! the entry that is paid for soonest gives way: that is the one that sent least. Random sources, each of which sends once,
 //! replace one another and never those over their rate.
+//!
+//! There is one for each worker, and one that all workers share, whose entries are read and written without waiting for
+//! one another: where two charge one client in the same instant, one charge may be lost.
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Entries that share a cache line and replace one another.
 const WAYS: usize = 8;
@@ -20,6 +25,11 @@ const EPOCH_MAX: u64 = 1 << (TIME_BITS - 1);
 #[repr(align(64))]
 #[derive(Clone, Copy)]
 struct Line([u64; WAYS]);
+
+/// One cache line that several workers write.
+#[repr(align(64))]
+#[derive(Default)]
+struct SharedLine([AtomicU64; WAYS]);
 
 /// What one response costs, and how much may be owed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,29 +63,13 @@ impl RateTable {
     #[inline]
     pub(super) fn charge(&mut self, key: u64, now: u64, price: Price) -> bool {
         let now = self.since_epoch(now);
-        let tag = key >> TIME_BITS;
-        let mask = self.lines.len() - 1;
-        let at = usize::try_from(key & TIME).unwrap_or_default() & mask;
+        let at = line_of(key, self.lines.len());
         let Some(Line(entries)) = self.lines.get_mut(at) else { return false };
-        let mut chosen = 0;
-        let mut paid_until = 0;
-        let mut soonest = u64::MAX;
-        for (way, entry) in entries.iter().enumerate() {
-            let until = entry & TIME;
-            if entry >> TIME_BITS == tag {
-                (chosen, paid_until) = (way, until);
-                break;
-            }
-            if until < soonest {
-                (chosen, soonest) = (way, until);
-            }
+        let charged = charge(entries.iter().copied(), key >> TIME_BITS, now, price);
+        if let Some(entry) = entries.get_mut(charged.way) {
+            *entry = charged.entry;
         }
-        let until = paid_until.max(now) + price.cost;
-        let allowed = now + price.burst;
-        if let Some(entry) = entries.get_mut(chosen) {
-            *entry = tag << TIME_BITS | until.min(allowed + price.window).min(TIME);
-        }
-        until > allowed
+        charged.is_over
     }
 
     /// The time within the epoch. A new epoch starts with an empty table: once in six days all is forgiven.
@@ -89,6 +83,79 @@ impl RateTable {
         self.epoch = now;
         0
     }
+}
+
+/// The table that all workers share. It never grows, and nobody waits for it.
+pub(super) struct SharedRateTable {
+    lines: Box<[SharedLine]>,
+    /// How many times [`EPOCH_MAX`] has passed; with each the table starts empty.
+    epoch: AtomicU64,
+}
+
+impl SharedRateTable {
+    /// A table for so many entries, rounded up to a power of two.
+    pub(super) fn new(entries: usize) -> Self {
+        let lines = entries.div_ceil(WAYS).max(1).next_power_of_two();
+        Self { lines: (0..lines).map(|_| SharedLine::default()).collect(), epoch: AtomicU64::new(0) }
+    }
+
+    /// As [`RateTable::charge`]. The `now` of one worker may be behind that of another.
+    #[inline]
+    pub(super) fn charge(&self, key: u64, now: u64, price: Price) -> bool {
+        let now = self.since_epoch(now);
+        let Some(SharedLine(entries)) = self.lines.get(line_of(key, self.lines.len())) else { return false };
+        let read = entries.iter().map(|entry| entry.load(Ordering::Relaxed));
+        let charged = charge(read, key >> TIME_BITS, now, price);
+        if let Some(entry) = entries.get(charged.way) {
+            entry.store(charged.entry, Ordering::Relaxed);
+        }
+        charged.is_over
+    }
+
+    #[inline]
+    fn since_epoch(&self, now: u64) -> u64 {
+        let (epoch, known) = (now / EPOCH_MAX, self.epoch.load(Ordering::Relaxed));
+        if epoch > known && self.epoch.compare_exchange(known, epoch, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.lines.iter().flat_map(|line| &line.0).for_each(|entry| entry.store(0, Ordering::Relaxed));
+        }
+        // Who is behind stands at the start of the new one.
+        if epoch < known { 0 } else { now % EPOCH_MAX }
+    }
+}
+
+/// The line in which the owner of a key has its entry, of so many, a power of two.
+#[inline]
+fn line_of(key: u64, lines: usize) -> usize {
+    usize::try_from(key & TIME).unwrap_or_default() & (lines - 1)
+}
+
+/// What a charge makes of a line.
+struct Charged {
+    way: usize,
+    entry: u64,
+    is_over: bool,
+}
+
+/// Charges the owner of `tag` among the entries of its line for one response.
+#[inline]
+fn charge(entries: impl Iterator<Item = u64>, tag: u64, now: u64, price: Price) -> Charged {
+    let mut chosen = 0;
+    let mut paid_until = 0;
+    let mut soonest = u64::MAX;
+    for (way, entry) in entries.enumerate() {
+        let until = entry & TIME;
+        if entry >> TIME_BITS == tag {
+            (chosen, paid_until) = (way, until);
+            break;
+        }
+        if until < soonest {
+            (chosen, soonest) = (way, until);
+        }
+    }
+    let until = paid_until.max(now) + price.cost;
+    let allowed = now + price.burst;
+    let entry = tag << TIME_BITS | until.min(allowed + price.window).min(TIME);
+    Charged { way: chosen, entry, is_over: until > allowed }
 }
 
 #[cfg(test)]
@@ -127,6 +194,25 @@ mod tests {
         // 50 seconds are owed by ten seconds at 1,000 a second, of which 15 are remembered beyond the burst.
         assert!(table.charge(key(1), stopped + 14 * SECOND, PRICE));
         assert!(!table.charge(key(1), stopped + 17 * SECOND, PRICE));
+    }
+
+    #[test]
+    fn workers_that_share_a_table_allow_the_rate_between_them_and_forget_once_in_six_days() {
+        let table = SharedRateTable::new(64);
+        let within = |start: u64| -> usize {
+            std::thread::scope(|scope| {
+                let worker = || (0..1000).filter(|_| !table.charge(key(1), start, PRICE)).count();
+                let workers: Vec<_> = (0..2).map(|_| scope.spawn(worker)).collect();
+                workers.into_iter().map(|worker| worker.join().unwrap()).sum()
+            })
+        };
+        for start in [0, EPOCH_MAX, 3 * EPOCH_MAX] {
+            let first = within(start);
+            // Charges of one instant may be lost, so that a few more get through.
+            assert!((5..=10).contains(&first), "{first}");
+            assert_eq!(within(start), 0);
+        }
+        assert!(!table.charge(key(2), 0, PRICE), "a worker that is behind");
     }
 
     #[test]

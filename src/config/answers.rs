@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::answer::{Denied, Limits, Queriers, QueryAccess, RateLimit, RateMode};
+use crate::answer::{Denied, Limits, Queriers, QueryAccess, RateLimit, RateMode, SharedRates};
 use crate::topology::Prefix;
 use crate::zone::{Sizes, ZoneId};
 
@@ -34,12 +34,14 @@ pub(crate) fn resolve(
     root: &Place<'_>,
     views: &[WrittenView<'_>],
     udp_workers: usize,
+    seed: u64,
     issues: &Issues,
 ) -> Limits {
     let none = file::Limits::default();
     let own = written.limits.as_ref().unwrap_or(&none);
     let place = root.field("limits");
-    let rate = own.rate_limit.as_ref().map(|own| rate(own, &place.field("rate_limit"), udp_workers, issues));
+    let workers = u32::try_from(udp_workers).unwrap_or(u32::MAX);
+    let rate = own.rate_limit.as_ref().map(|own| rate(own, &place.field("rate_limit"), (workers, seed), issues));
     Limits {
         chain: limits::CHAIN.take(own.chain, &place.field("chain"), issues),
         additional_names: {
@@ -100,9 +102,10 @@ fn prefixes(written: &List<Written<Prefix>>) -> Vec<Prefix> {
     written.iter().map(|(_, prefix)| prefix.0).collect()
 }
 
-fn rate(written: &file::RateLimit, place: &Place<'_>, udp_workers: usize, issues: &Issues) -> RateLimit {
+fn rate(written: &file::RateLimit, place: &Place<'_>, (workers, seed): (u32, u64), issues: &Issues) -> RateLimit {
     let rate = |limit: limits::Limit<u32>, written, key| limit.take(written, &place.field(key), issues);
     let bits = |limit: limits::Limit<u8>, written, key| limit.take(written, &place.field(key), issues);
+    let entries = limits::RATE_ENTRIES.take(written.entries, &place.field("entries"), issues);
     RateLimit {
         mode: match written.mode {
             Some(file::RateMode::Log) => RateMode::Log,
@@ -122,8 +125,9 @@ fn rate(written: &file::RateLimit, place: &Place<'_>, udp_workers: usize, issues
         ipv4_prefix: bits(limits::RATE_IPV4_PREFIX, written.ipv4_prefix, "ipv4_prefix"),
         ipv6_prefix: bits(limits::RATE_IPV6_PREFIX, written.ipv6_prefix, "ipv6_prefix"),
         exempt: prefixes(&written.exempt),
-        entries: limits::RATE_ENTRIES.take(written.entries, &place.field("entries"), issues),
-        workers: u32::try_from(udp_workers).unwrap_or(u32::MAX),
+        entries,
+        workers,
+        shared: SharedRates::new(entries, workers, seed),
     }
 }
 

@@ -81,8 +81,9 @@ pub(crate) struct RateLimit {
     /// Clients that are never limited.
     #[serde(default)]
     pub(crate) exempt: List<Written<Prefix>>,
-    /// Client networks and names remembered at once by each UDP worker, in 8 octets of memory each: 512 KiB a worker. Only
-    /// who was sent something within the last second, or is over its rate, takes a place. Default: 65536.
+    /// Client networks and names remembered at once by each UDP worker, and by all of them together where there are several,
+    /// in 8 octets of memory each: 512 KiB a worker. Only who was sent something within the last second, or is over its
+    /// rate, takes a place. Default: 65536.
     pub(crate) entries: Option<usize>,
 }
 

@@ -208,7 +208,7 @@ pub(crate) const RATE_IPV4_PREFIX: Limit<u8> =
 /// The bits of an IPv6 address that make a client network.
 pub(crate) const RATE_IPV6_PREFIX: Limit<u8> =
     Limit { default: 56, min: 16, max: 128, reason: "fewer bits take the whole network for one client" };
-/// Entries of each worker's table of client networks.
+/// Entries of each table of client networks.
 pub(crate) const RATE_ENTRIES: Limit<usize> =
     Limit { default: 65_536, min: 1024, max: 1 << 26, reason: "each takes 8 octets for each UDP worker and 8 for all" };
 /// The most records of a zone from a file or by update.

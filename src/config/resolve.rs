@@ -50,7 +50,7 @@ pub(crate) fn resolve(written: &file::Node, root: &Place<'_>, reader: &Reader<'_
     let state = folder(written.state.as_deref(), &root.field("state"), reader);
     let interval = report_interval(written, root, issues);
     let listeners = listeners(written, root, issues);
-    let answers = answers::resolve(written, root, &views, listeners.udp_workers, issues);
+    let answers = answers::resolve(written, root, &views, listeners.udp_workers, seed, issues);
     Config {
         node: written.node.as_str().into(),
         listeners,
