@@ -107,7 +107,15 @@ pub(crate) fn soa(server: SocketAddr, zone: &str) -> Option<Vec<u8>> {
 
 /// The value of a metric; the text between the braces is given as it is exported.
 pub(crate) fn metric(admin: u16, series: &str) -> f64 {
-    let mut stream = TcpStream::connect(("127.0.0.1", admin)).unwrap();
+    // It opens a moment after the first answers.
+    let started = Instant::now();
+    let mut stream = loop {
+        match TcpStream::connect(("127.0.0.1", admin)) {
+            Ok(stream) => break stream,
+            Err(error) => assert!(started.elapsed() < Duration::from_secs(10), "no page of metrics: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
