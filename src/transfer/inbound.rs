@@ -391,7 +391,7 @@ mod tests {
         };
         assert_eq!(zone(500).unwrap().records(), 502);
         let refused = zone(501).unwrap_err().to_string();
-        assert_eq!(refused, "a.example. A: the RRset would hold more than 500 records");
+        assert_eq!(refused, "a.example. A: the RRset would hold more than 500 records (`limits.zones.rrset_records`)");
     }
 
     #[test]

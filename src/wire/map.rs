@@ -184,7 +184,7 @@ mod tests {
         let map = NameMap::build([1, 62, 63, 64, 100, 127].map(|labels| (name(labels), labels)), 5);
         for asked in 1..=127 {
             let key = NameKey::new(&name(asked), 5);
-            let longest = *[1, 62, 63, 64, 100, 127].iter().filter(|labels| **labels <= asked).next_back().unwrap();
+            let longest = *[1, 62, 63, 64, 100, 127].iter().rfind(|labels| **labels <= asked).unwrap();
             assert_eq!(map.longest(&key, 0), Some((asked - longest, &longest)), "{asked}");
             assert_eq!(map.get(&key, 0), (longest == asked).then_some(&longest), "{asked}");
         }

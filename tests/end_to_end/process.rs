@@ -160,8 +160,9 @@ impl Drop for Backend {
 pub(crate) fn ask(server: u16, name: &str, record_type: RecordType) -> Vec<String> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let query = query(name, record_type);
-    socket.send_to(&query, (Ipv4Addr::LOCALHOST, server)).unwrap();
+    // Connected, so that a node that does not listen yet is not waited for.
+    socket.connect((Ipv4Addr::LOCALHOST, server)).unwrap();
+    socket.send(&query(name, record_type)).unwrap();
     let mut reply = [0; 4096];
     let Ok(length) = socket.recv(&mut reply) else { return vec!["no reply".to_owned()] };
     shown(&reply[..length])
