@@ -70,7 +70,7 @@ const YAML: Peer = Peer { name: "Fairlead, YAML", program: FAIRLEAD, prepare: fa
 
 fn start(records: usize, rounds: usize, folder: &Path) {
     let text = hosting::master_file(records);
-    let yaml = yaml(&text);
+    let yaml = hosting::yaml(&text);
     let probe = probe(records);
     let peers = PEERS.iter().filter(|peer| ["NSD", "Knot", "BIND"].contains(&peer.name));
     for peer in [&MASTER, &YAML].into_iter().chain(peers) {
@@ -235,16 +235,4 @@ fn configuration(folder: &Path, address: SocketAddr, zone: &str) -> Vec<String> 
     );
     fs::write(&path, text).unwrap();
     ["serve", "-c", path.to_str().unwrap()].map(str::to_owned).to_vec()
-}
-
-/// The same zone as octoDNS writes it.
-fn yaml(text: &str) -> String {
-    let mut yaml = String::with_capacity(text.len() * 2);
-    yaml.push_str(
-        "---\n$zone:\n  soa: {primary: ns1.bench.example., contact: hostmaster.bench.example., serial: 1}\n'':\n  ttl: 3600\n  type: NS\n  value: ns1\n",
-    );
-    for line in text.lines().skip(3) {
-        hosting::record_in_yaml(line, &mut yaml);
-    }
-    yaml
 }

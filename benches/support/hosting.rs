@@ -43,8 +43,20 @@ pub fn questions(apex: &str, records: usize) -> impl Iterator<Item = (String, Re
     })
 }
 
+/// The same zone as octoDNS writes it.
+pub fn yaml(text: &str) -> String {
+    let mut yaml = String::with_capacity(text.len() * 2);
+    yaml.push_str(
+        "---\n$zone:\n  soa: {primary: ns1.bench.example., contact: hostmaster.bench.example., serial: 1}\n'':\n  ttl: 3600\n  type: NS\n  value: ns1\n",
+    );
+    for line in text.lines().skip(3) {
+        record_in_yaml(line, &mut yaml);
+    }
+    yaml
+}
+
 /// Adds a line of [`master_file`] as octoDNS writes it.
-pub fn record_in_yaml(line: &str, yaml: &mut String) {
+fn record_in_yaml(line: &str, yaml: &mut String) {
     let mut words = line.split_ascii_whitespace();
     let owner = words.next().unwrap();
     let mut word = words.next().unwrap();
