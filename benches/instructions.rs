@@ -43,14 +43,14 @@ fn budget(per_answer: u64) -> LibraryBenchmarkConfig {
 }
 
 #[library_benchmark(setup = world)]
-#[bench::a(args = ("A"), config = budget(2056))]
-#[bench::aaaa(args = ("AAAA"), config = budget(2067))]
-#[bench::cname(args = ("CNAME"), config = budget(3763))]
-#[bench::nxdomain(args = ("NXDOMAIN"), config = budget(3543))]
-#[bench::wildcard(args = ("wildcard"), config = budget(2341))]
-#[bench::referral(args = ("referral"), config = budget(5261))]
-#[bench::mx(args = ("MX"), config = budget(4383))]
-#[bench::txt(args = ("TXT"), config = budget(2086))]
+#[bench::a(args = ("A"), config = budget(1452))]
+#[bench::aaaa(args = ("AAAA"), config = budget(1478))]
+#[bench::cname(args = ("CNAME"), config = budget(2864))]
+#[bench::nxdomain(args = ("NXDOMAIN"), config = budget(2613))]
+#[bench::wildcard(args = ("wildcard"), config = budget(1731))]
+#[bench::referral(args = ("referral"), config = budget(4399))]
+#[bench::mx(args = ("MX"), config = budget(3669))]
+#[bench::txt(args = ("TXT"), config = budget(1496))]
 fn answer(mut world: World) -> World {
     let source = ([192, 0, 2, 9], 5353).into();
     for packet in &world.packets {
