@@ -18,16 +18,20 @@ type State = Vec<(String, u32, Option<Contents>)>;
 fn file(payloads: &[&[u8]]) -> (Vec<u8>, usize) {
     let mut file = [MAGIC, &ID].concat();
     file.extend_from_slice(digest(&SHA256, &file.clone()).as_ref());
-    let of_id = digest(&SHA256, &ID);
-    let mark = &of_id.as_ref()[..8];
+    let mark = mark();
     let mut last = file.len();
     for (number, payload) in payloads.iter().enumerate() {
         last = file.len();
         let [number, length] = [number, payload.len()].map(|count| (count as u64).to_be_bytes());
         let sum = digest(&SHA256, &[&ID[..], &number, &length, payload].concat());
-        file.extend([mark, &number, &length, sum.as_ref(), payload].concat());
+        file.extend([&mark[..], &number, &length, sum.as_ref(), payload].concat());
     }
     (file, last)
+}
+
+/// What each frame of the file starts with.
+fn mark() -> [u8; 8] {
+    *digest(&SHA256, &ID).as_ref().first_chunk().expect("a digest of 32 octets")
 }
 
 /// What a start finds in a file; none when it refuses it.
@@ -56,6 +60,10 @@ pub fn journal(data: &[u8]) {
         let (payload, tail) = tail.split_at(length);
         payloads.push(payload);
         rest = tail;
+    }
+    // A node draws the number that its marks come from, so that nobody can write one into a payload.
+    if payloads.iter().any(|payload| payload.windows(8).any(|window| window == mark())) {
+        return;
     }
     // What is not synced cannot be lost here: memory is enough, and a disk takes its time.
     let memory = Path::new("/dev/shm");

@@ -1,6 +1,7 @@
 //! Reading the records of a message that another server sent: names and RDATA uncompressed, every step bounded.
 
 use super::name::{MAX_NAME_LENGTH, Name};
+use super::query::HEADER_LENGTH;
 use super::types::{Class, RecordType};
 
 /// Pointers that one name may go through. Each leads backwards, and names have at most 127 labels.
@@ -115,8 +116,9 @@ fn append_name(packet: &[u8], mut at: usize, wire: &mut Vec<u8>) -> Option<usize
                 let target = usize::from(u16::from_be_bytes([length & 0x3f, *packet.get(at + 1)?]));
                 end = end.or(Some(at + 2));
                 pointers += 1;
-                // RFC 1035 §4.1.4: a pointer leads to a prior occurrence; one that does not could go round for ever.
-                if target >= at || pointers > POINTERS_MAX {
+                // RFC 1035 §4.1.4: a pointer leads to a prior occurrence; one that does not could go round for ever. In the
+                // header there is none: what looks like one changes with the message's id.
+                if target >= at || target < HEADER_LENGTH || pointers > POINTERS_MAX {
                     return None;
                 }
                 at = target;
@@ -140,8 +142,8 @@ mod tests {
 
     #[test]
     fn names_and_rdata_are_uncompressed() {
-        let head = b"\x01b\x01a\0";
-        let mx = [&head[..], b"\x01c\xc0\x02", &[0, 15, 0, 1, 0, 0, 0, 9, 0, 4, 0, 5, 0xc0, 0]].concat();
+        let head = [&[0; HEADER_LENGTH], &b"\x01b\x01a\0"[..]].concat();
+        let mx = [&head[..], b"\x01c\xc0\x0e", &[0, 15, 0, 1, 0, 0, 0, 9, 0, 4, 0, 5, 0xc0, 12]].concat();
         let expected = ("c.a.".to_owned(), b"\0\x05\x01b\x01a\0".to_vec(), mx.len());
         assert_eq!(read(&mx, head.len()), Some(expected));
     }
@@ -149,8 +151,19 @@ mod tests {
     #[test]
     fn pointers_that_do_not_lead_back_are_refused() {
         let tail = [0, 1, 0, 1, 0, 0, 0, 9, 0, 0];
-        for owner in [&[0xc0, 0][..], &[0xc0, 5], &[1, b'a', 0xc0, 2], &[0x40], &[0x80], &[0xff, 0xff]] {
-            assert_eq!(read(&[owner, &tail].concat(), 0), None, "{owner:?}");
+        let owners = [&[0xc0, 12][..], &[0xc0, 17], &[1, b'a', 0xc0, 14], &[0x40], &[0x80], &[0xff, 0xff]];
+        for owner in owners {
+            assert_eq!(read(&[&[0; HEADER_LENGTH], owner, &tail].concat(), HEADER_LENGTH), None, "{owner:?}");
+        }
+    }
+
+    #[test]
+    fn pointers_into_the_header_are_refused() {
+        let tail = [0, 1, 0, 1, 0, 0, 0, 9, 0, 0];
+        for target in 0..HEADER_LENGTH {
+            // Its octets would do as the root's name.
+            let owner = [0xc0, u8::try_from(target).unwrap()];
+            assert_eq!(read(&[&[0; HEADER_LENGTH], &owner[..], &tail].concat(), HEADER_LENGTH), None, "{target}");
         }
     }
 
