@@ -13,7 +13,7 @@ pub(crate) fn nsd(program: &Path, folder: &Path, zone_file: &Path) -> Server {
     let config = format!(
         "server:\n  ip-address: 127.0.0.1@{port}\n  username: \"\"\n  server-count: 1\n  zonesdir: \"{folder}\"\n  \
          database: \"\"\n  pidfile: \"{folder}/nsd.pid\"\n  zonelistfile: \"{folder}/zone.list\"\n  \
-         xfrdfile: \"{folder}/xfrd.state\"\n  xfrdir: \"{folder}\"\n  logfile: \"{folder}/nsd.log\"\n\
+         xfrdfile: \"{folder}/xfrd.state\"\n  xfrdir: \"{folder}\"\n  rrl-ratelimit: 0\n  logfile: \"{folder}/nsd.log\"\n\
          remote-control:\n  control-enable: no\nzone:\n  name: {APEX}\n  zonefile: \"{}\"\n",
         zone_file.display()
     );
