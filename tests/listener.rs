@@ -215,6 +215,40 @@ fn one_batch_for_many_addresses_is_answered_from_each() {
 }
 
 #[test]
+fn each_question_of_a_batch_gets_its_own_answer_whatever_its_neighbours_are() {
+    let running = start_with(&["127.0.0.1:0"], 1, limits(), |snapshot, worker, packet, source, transport, out| {
+        // Slow enough that the rest of the burst is one batch.
+        thread::sleep(Duration::from_millis(1));
+        assert!(packet[0] != 0xde, "a fault of ours");
+        answer::respond(snapshot, worker, packet, source, transport, out)
+    });
+    let socket = running.udp();
+    let question = |id: u16| if id.is_multiple_of(3) { "www.example.com.".to_owned() } else { format!("x{id}.example.com.") };
+    for id in 0..120 {
+        socket.send(&query(id, &question(id))).unwrap();
+        match id % 10 {
+            3 => _ = socket.send(&query(id, "www.example.com.")[..11]).unwrap(),
+            6 => _ = socket.send(&with_header(id, 0x80, 0)).unwrap(),
+            9 => _ = socket.send(&query(0xde00 | id, "broken.example.com.")).unwrap(),
+            _ => {}
+        }
+    }
+    for id in (0..120).flat_map(|id| [Some(id), (id % 10 == 9).then_some(0xde00 | id)]).flatten() {
+        let reply = receive(&socket);
+        let (rcode, question) = match (id >> 8, id % 3) {
+            (0xde, _) => (2, None),
+            (_, 0) => (0, Some(question(id))),
+            _ => (3, Some(question(id))),
+        };
+        assert_eq!((facts(&reply).0, reply[3] & 0xf), (id, rcode));
+        if let Some(question) = question {
+            assert!(reply[12..].starts_with(name(&question).as_wire()), "{question}");
+        }
+    }
+    assert_eq!(running.metric(r#"fairlead_panics_total{site="udp"}"#), 12.0);
+}
+
+#[test]
 fn responses_and_runts_get_nothing_and_are_counted() {
     let running = start(limits());
     let socket = running.udp();

@@ -9,6 +9,7 @@
 
 mod access;
 mod additional;
+mod ahead;
 mod chaos;
 mod cookies;
 mod extended_error;
@@ -33,6 +34,7 @@ mod view;
 mod worker;
 
 pub use access::{Denied, Queriers, QueryAccess};
+pub use ahead::{AHEAD_MAX, look_ahead};
 pub use cookies::{CookieMode, CookieOutcome, CookieSecret, Cookies};
 pub use extended_error::ExtendedError;
 pub use limits::{ADDITIONAL_NAMES_DEFAULT, CHAIN_DEFAULT, CHAIN_MAX, Limits, UPDATES_DEFAULT, UPDATES_MAX};

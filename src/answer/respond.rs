@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::access::Denied;
+use super::ahead::Asked;
 use super::chaos;
 use super::extended_error::ExtendedError;
 use super::options;
@@ -31,26 +32,28 @@ pub fn respond(
     if source.port() == 0 {
         return Outcome::silent(Some(Silence::SourcePortZero));
     }
-    let malformed = match worker.query.read(packet, &mut worker.question, snapshot.seed) {
-        Ok(()) => None,
-        Err(Refusal::Reply(rcode)) => Some(rcode),
-        Err(Refusal::Silent(silence)) => return Outcome::silent(Some(silence)),
-    };
-    answer(snapshot, worker, (packet, malformed), source, transport, out)
+    let place = worker.read(packet, snapshot.seed);
+    answer(snapshot, worker, (packet, place), source, transport, out)
 }
 
-/// Answers a packet that gets a reply, unless policy keeps it back. `malformed` is the code for what could not be read.
+/// Answers a packet by what was read of it in a place of the worker's.
 #[inline]
 fn answer(
     snapshot: &Snapshot,
     worker: &mut Worker,
-    (packet, malformed): (&[u8], Option<Rcode>),
+    (packet, place): (&[u8], usize),
     source: SocketAddr,
     transport: Transport,
     out: &mut [u8],
 ) -> Outcome {
     let now = worker.unix_seconds;
-    let Worker { query, question, alias, suffixes, memory, room, listener, choice, limiter, keepalive, .. } = worker;
+    let Worker { asked, alias, suffixes, memory, room, listener, choice, limiter, keepalive, .. } = worker;
+    let Some(Asked { query, question, refusal }) = asked.get(place) else { return Outcome::silent(None) };
+    let malformed = match *refusal {
+        None => None,
+        Some(Refusal::Reply(rcode)) => Some(rcode),
+        Some(Refusal::Silent(silence)) => return Outcome::silent(Some(silence)),
+    };
     let arrival = Arrival { packet, source: source.ip(), transport, unix_seconds: now };
     let mut outcome = Outcome::silent(None);
     outcome.record_type = query.has_question().then_some(query.record_type);

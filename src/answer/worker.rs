@@ -3,19 +3,22 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::ahead::{AHEAD_MAX, Asked};
 use super::options::keepalive;
 use super::rate_limit::Limiter;
 use super::snapshot::Snapshot;
 use crate::status::Moment;
 use crate::wideip::{Memory, ViewId};
-use crate::wire::{MAX_NAME_LENGTH, NameKey, Query, Suffixes};
+use crate::wire::{MAX_NAME_LENGTH, NameKey, Suffixes};
 
 /// One listener thread's own state. Made once per thread, never shared.
 pub struct Worker {
-    /// What was read of the packet; read in place, because moving it costs more than reading it.
-    pub(super) query: Query,
-    /// The name asked for.
-    pub(super) question: NameKey,
+    /// Places for what is read of packets.
+    pub(super) asked: Box<[Asked; AHEAD_MAX]>,
+    /// How many of the places were read ahead.
+    pub(super) ahead: usize,
+    /// The place of the packet that is answered next, if it was read ahead.
+    pub(super) place: Option<usize>,
     /// The name that a CNAME or DNAME led to.
     pub(super) alias: NameKey,
     pub(super) suffixes: Suffixes,
@@ -54,10 +57,11 @@ pub(super) struct Room {
 
 impl Worker {
     /// Makes the state of one thread; its random draws follow from `seed`, so give each thread another.
-    pub const fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self {
-            query: Query::empty(),
-            question: NameKey::root(0),
+            asked: Box::new([const { Asked::nothing() }; AHEAD_MAX]),
+            ahead: 0,
+            place: None,
             alias: NameKey::root(0),
             suffixes: Suffixes::new(),
             memory: Memory::new(seed),
@@ -69,6 +73,26 @@ impl Worker {
             keepalive: None,
             room: Room { target: [0; MAX_NAME_LENGTH], additional: NameKey::root(0) },
         }
+    }
+
+    /// Tells that the packet answered next is the one that was looked at ahead in this place, counting from 0. Without that,
+    /// or where nothing was read in the place, the packet is read when it is answered.
+    #[inline]
+    pub fn turn_to(&mut self, place: usize) {
+        self.place = (place < self.ahead).then_some(place);
+    }
+
+    /// The place that the packet was or is now read in.
+    #[inline]
+    pub(super) fn read(&mut self, packet: &[u8], seed: u64) -> usize {
+        if let Some(place) = self.place.take() {
+            return place;
+        }
+        // What was read ahead is in the way, and may be of another batch.
+        self.ahead = 0;
+        let [first, ..] = &mut *self.asked;
+        first.read(packet, seed);
+        0
     }
 
     /// Tells the configured address of the listener that the queries that follow come to.

@@ -1,4 +1,4 @@
-//! UDP workers: plain threads that receive a batch, answer each packet and send the replies in one go.
+//! UDP workers: plain threads that receive a batch, look at its packets ahead, answer each and send the replies in one go.
 //!
 //! On a specific address neither side carries control messages. On a wildcard address the kernel tells where each query
 //! was sent, and the replies of one batch are sent in one call per such address, with it as their source: usually one.
@@ -21,8 +21,9 @@ use tracing::{debug, warn};
 
 use super::handoff::Replies;
 use super::worker::{Reply, Responder, Service};
-use crate::answer::Transport;
+use crate::answer::{AHEAD_MAX, Snapshot, Transport};
 use crate::metrics::{DropReason, Limit};
+use crate::status::Moment;
 
 /// Packets received and replies sent in one call.
 const BATCH: usize = 64;
@@ -136,12 +137,17 @@ struct Queued<F: Family> {
 
 /// One worker.
 struct Loop<'a, F: Family> {
+    packets: Vec<u8>,
+    replying: Replying<'a, F>,
+}
+
+/// What a worker does with packets that were received.
+struct Replying<'a, F: Family> {
     socket: &'a Arc<UdpSocket>,
     /// Whether the address is a wildcard, so that each query says where it was sent.
     wildcard: bool,
     responder: Responder,
     service: &'a Service,
-    packets: Vec<u8>,
     replies: Vec<u8>,
     queued: Vec<Queued<F>>,
     /// The addresses of ours that one batch's replies leave from.
@@ -153,21 +159,22 @@ struct Loop<'a, F: Family> {
 impl<'a, F: Family> Loop<'a, F> {
     fn new(socket: &'a Arc<UdpSocket>, listener: SocketAddr, service: &'a Service) -> Self {
         let wildcard = listener.ip().is_unspecified();
-        Self {
+        let replying = Replying {
             socket,
             wildcard,
             responder: Responder::new(service, Transport::Udp, listener),
             service,
-            packets: vec![0; BATCH * STRIDE],
             replies: vec![0; BATCH * REPLY],
             queued: Vec::with_capacity(BATCH),
             groups: Vec::with_capacity(BATCH),
             send_headers: MultiHeaders::preallocate(BATCH, wildcard.then(F::control_space)),
-        }
+        };
+        Self { packets: vec![0; BATCH * STRIDE], replying }
     }
 
     fn run(mut self, stopping: &AtomicBool) {
-        let mut receive_headers = MultiHeaders::preallocate(BATCH, self.wildcard.then(F::control_space));
+        let control_space = self.replying.wildcard.then(F::control_space);
+        let mut receive_headers = MultiHeaders::preallocate(BATCH, control_space);
         let (mut drained, mut errors) = (0, 0);
         while drained < DRAIN_BATCHES_MAX {
             let stop = stopping.load(Ordering::Relaxed);
@@ -199,35 +206,65 @@ impl<'a, F: Family> Loop<'a, F> {
             let buffer = buffers.next().unwrap_or_default();
             [IoSliceMut::new(buffer.get_mut(..PACKET).unwrap_or_default())]
         });
-        let received = recvmmsg(self.socket.as_raw_fd(), headers, slices.iter_mut(), flags, None)?;
+        let received = recvmmsg(self.replying.socket.as_raw_fd(), headers, slices.iter_mut(), flags, None)?;
+        self.replying.answer(received);
+        self.replying.send();
+        Ok(())
+    }
+}
+
+impl<F: Family> Replying<'_, F> {
+    /// Answers a batch into the queue, so many packets at a time as are looked at ahead.
+    fn answer<'m>(&mut self, mut received: impl Iterator<Item = RecvMsg<'m, 'm, F>>) {
         self.responder.tell_time();
         let (snapshot, now) = (self.responder.snapshot(), self.responder.now());
         self.responder.limit_rate(&snapshot, now);
         let mut start = 0;
-        for message in received {
-            let Some(client) = message.address else { continue };
-            let packet = message.iovs().next().unwrap_or_default();
-            let output = self.replies.get_mut(start..start + REPLY).unwrap_or_default();
-            let reply = self.responder.respond(&snapshot, packet, client.into(), now, output);
-            let local = || if self.wildcard { local(&message) } else { None };
-            let length = match reply {
-                Reply::Send(length) => length,
-                Reply::HandOff => {
-                    let replies = way_back(self.socket, client, local());
-                    match self.responder.hand_off(packet, client.into(), replies, output) {
-                        Some(length) => length,
-                        None => continue,
-                    }
+        loop {
+            let mut group = [const { None }; AHEAD_MAX];
+            group.iter_mut().zip(&mut received).for_each(|(place, message)| *place = Some(message));
+            if let [None, ..] = group {
+                return;
+            }
+            let group = group.iter().flatten();
+            self.responder.look_ahead(&snapshot, group.clone().map(packet));
+            for (place, message) in group.enumerate() {
+                let Some(client) = message.address else { continue };
+                self.responder.turn_to(place);
+                if let Some(length) = self.reply(&snapshot, message, client, now, start) {
+                    let local = self.local(message);
+                    self.queued.push(Queued { start, length, client, local });
+                    start += length.next_multiple_of(LINE);
                 }
-                Reply::Silence | Reply::Reject => continue,
-            };
-            let local = local();
-            self.queued.push(Queued { start, length, client, local });
-            start += length.next_multiple_of(LINE);
+            }
         }
-        drop(snapshot);
-        self.send();
-        Ok(())
+    }
+
+    /// Writes the reply to a packet behind the others, at `start`; tells its length. None where there is none, or none yet.
+    #[inline]
+    fn reply(
+        &mut self,
+        snapshot: &Snapshot,
+        message: &RecvMsg<'_, '_, F>,
+        client: F,
+        now: Moment,
+        start: usize,
+    ) -> Option<usize> {
+        let packet = packet(message);
+        let output = self.replies.get_mut(start..start + REPLY).unwrap_or_default();
+        match self.responder.respond(snapshot, packet, client.into(), now, output) {
+            Reply::Send(length) => Some(length),
+            Reply::HandOff => {
+                let replies = way_back(self.socket, client, self.wildcard.then(|| local(message)).flatten());
+                self.responder.hand_off(packet, client.into(), replies, output)
+            }
+            Reply::Silence | Reply::Reject => None,
+        }
+    }
+
+    /// The address of ours that a query was sent to, where the socket's is none.
+    fn local(&self, message: &RecvMsg<'_, '_, F>) -> Option<F::Local> {
+        if self.wildcard { local(message) } else { None }
     }
 
     /// Sends all queued replies: one call for each address of ours they leave from.
@@ -244,6 +281,12 @@ impl<'a, F: Family> Loop<'a, F> {
         }
         self.queued.clear();
     }
+}
+
+/// The octets of a message.
+#[inline]
+fn packet<'m, F>(message: &RecvMsg<'m, 'm, F>) -> &'m [u8] {
+    message.iovs().next().unwrap_or_default()
 }
 
 /// The address of ours that a query was sent to.

@@ -10,7 +10,9 @@ use tracing::{error, warn};
 
 use super::handoff::{HandOff, HandedOff, Replies};
 use super::views::ViewCounters;
-use crate::answer::{AnswerSource, CookieOutcome, Limited, Outcome, SignatureOutcome, Snapshot, Transport, Worker};
+use crate::answer::{
+    AnswerSource, CookieOutcome, Limited, Outcome, SignatureOutcome, Snapshot, Transport, Worker, look_ahead,
+};
 use crate::metrics::{
     Answered, Cookie, DecisionCounters, DropReason, Limit, Metrics, Protocol, QueryCounters, RateAction, Signature,
     Site, Source,
@@ -128,6 +130,22 @@ impl Responder {
     /// What answers depend on now; loaded once per batch and let go before waiting, so that none is kept for long.
     pub(super) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
         self.service.snapshot.load()
+    }
+
+    /// Looks at packets that are answered next, [told](Self::turn_to) by their places.
+    #[inline]
+    pub(super) fn look_ahead<'p>(&mut self, snapshot: &Snapshot, packets: impl Iterator<Item = &'p [u8]>) {
+        let worker = &mut self.worker;
+        if catch_unwind(AssertUnwindSafe(|| look_ahead(snapshot, worker, packets))).is_err() {
+            // The packet that did it does it again when it is answered, and is looked into then.
+            self.renew_worker();
+        }
+    }
+
+    /// Tells that the packet answered next was looked at ahead in this place.
+    #[inline]
+    pub(super) fn turn_to(&mut self, place: usize) {
+        self.worker.turn_to(place);
     }
 
     /// Answers one packet into `out` and counts what became of it. A panic of ours costs this answer and no more.
@@ -257,9 +275,7 @@ impl Responder {
             let packet: String = packet.iter().take(512).map(|octet| format!("{octet:02x}")).collect();
             error!(%source, %packet, "answering this packet panicked; it was given SERVFAIL");
         }
-        self.worker = (self.service.new_worker)();
-        self.worker.serve(self.listener);
-        self.tell_time();
+        self.renew_worker();
         match server_failure(packet, out) {
             Some(length) => {
                 self.counters.answered(Answered {
@@ -273,6 +289,14 @@ impl Responder {
             }
             None => self.unanswered(Some(Silence::Runt)),
         }
+    }
+
+    /// Makes the worker anew that a panic may have left half-changed.
+    #[cold]
+    fn renew_worker(&mut self) {
+        self.worker = (self.service.new_worker)();
+        self.worker.serve(self.listener);
+        self.tell_time();
     }
 }
 

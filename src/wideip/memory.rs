@@ -68,6 +68,12 @@ impl Memory {
         mix(self.random)
     }
 
+    /// Reads where a pool's turn is kept.
+    #[inline]
+    pub(super) fn touch(&self, pool: usize) -> u64 {
+        self.pool_cursors.get(pool).copied().map_or(0, u64::from)
+    }
+
     /// Where a pool's turn is, in `0..count`; the next turn is one further.
     #[inline]
     pub(super) fn turn_of_pool(&mut self, pool: usize, count: usize) -> usize {

@@ -7,6 +7,7 @@
 
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::as_conversions))]
 
+mod ahead;
 mod chunks;
 mod decide;
 mod decision;

@@ -96,6 +96,24 @@ impl OfView {
         self.exact.get(key, 0)
     }
 
+    /// The first of the wide IPs that have exactly this name.
+    #[inline]
+    pub(super) fn first(&self, key: &NameKey) -> Option<WideIpId> {
+        self.exact(key).map(|of_name| of_name.first.1)
+    }
+
+    /// Reads where [`Self::exact`] begins.
+    #[inline]
+    pub(super) fn touch_tag(&self, key: &NameKey) -> u64 {
+        self.exact.touch_tag(key)
+    }
+
+    /// Reads the name that [`Self::exact`] compares first.
+    #[inline]
+    pub(super) fn touch_entry(&self, key: &NameKey) -> u64 {
+        self.exact.touch_entry(key)
+    }
+
     /// The wide IP that owns a name and type, as [`Tables::owner_in`](super::Tables::owner_in) has it.
     pub(super) fn owner(&self, key: &NameKey, record_type: RecordType) -> Option<WideIpId> {
         let mut exact = self.exact(key).into_iter().flat_map(OfName::iter);

@@ -127,6 +127,26 @@ impl<T> NameMap<T> {
         self.count == 0
     }
 
+    /// Reads the tag where [`Self::get`] of a whole name begins; it tells nothing to anybody.
+    #[inline]
+    pub fn touch_tag(&self, key: &NameKey) -> u64 {
+        self.tags.get(home(key.hash(0), self.tags.len() - 1)).copied().map_or(0, u64::from)
+    }
+
+    /// Reads the entry that [`Self::get`] of a whole name compares first, if there is one.
+    #[inline]
+    pub fn touch_entry(&self, key: &NameKey) -> u64 {
+        let (mask, wanted) = (self.tags.len() - 1, tag_of(key.hash(0)));
+        let mut at = home(key.hash(0), mask);
+        while let Some(&tag) = self.tags.get(at).filter(|tag| **tag != 0) {
+            if tag == wanted {
+                return self.slots.get(at).and_then(Option::as_ref).map_or(0, |entry| entry.hash);
+            }
+            at = (at + 1) & mask;
+        }
+        0
+    }
+
     /// The value of the suffix of `key` that starts at `label`.
     #[inline]
     pub fn get(&self, key: &NameKey, label: usize) -> Option<&T> {
@@ -161,7 +181,7 @@ impl<T> NameMap<T> {
     #[inline]
     fn position(&self, hash: u64, name: &[u8]) -> Result<usize, usize> {
         let (mask, wanted) = (self.tags.len() - 1, tag_of(hash));
-        let mut at = usize::try_from(hash >> 32).unwrap_or(0) & mask;
+        let mut at = home(hash, mask);
         // At most half of the places are taken, so a free one is found.
         while let Some(&tag) = self.tags.get(at).filter(|tag| **tag != 0) {
             if tag == wanted
@@ -175,6 +195,12 @@ impl<T> NameMap<T> {
         }
         Err(at)
     }
+}
+
+/// The place where a hash belongs.
+#[inline]
+fn home(hash: u64, mask: usize) -> usize {
+    usize::try_from(hash >> 32).unwrap_or(0) & mask
 }
 
 /// Eight bits of a hash, none of those that choose its place; never 0.

@@ -7,6 +7,7 @@
 
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::as_conversions))]
 
+mod ahead;
 mod builder;
 mod bulk;
 mod bulk_build;
@@ -51,6 +52,7 @@ mod shard;
 mod sizes;
 mod tree;
 
+pub use ahead::NAMES_AHEAD;
 pub use builder::{AddError, ZoneBuilder};
 pub use bulk::{Built, Bulk};
 pub use change::{ApplyError, Change, is_newer, next_serial};

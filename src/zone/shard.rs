@@ -305,6 +305,30 @@ impl Shard {
         self.position(hash, name).map(|(_, node)| node)
     }
 
+    /// Reads the slot where [`Self::find`] begins.
+    #[inline]
+    pub(super) fn touch_slot(&self, hash: u64) -> u64 {
+        let mask = self.slots.len().wrapping_sub(1);
+        self.slots.get(home(hash, mask)).copied().unwrap_or(0)
+    }
+
+    /// Reads the node that [`Self::find`] compares first, if there is one.
+    #[inline]
+    pub(super) fn touch_node(&self, hash: u64) -> u64 {
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut at = home(hash, mask);
+        while let Some(&slot) = self.slots.get(at).filter(|slot| **slot != 0) {
+            if slot >> 32 == hash >> 32 {
+                let start = usize::try_from((slot & 0xffff_ffff) - 1).unwrap_or(0);
+                // A usual node takes a cache line, but lies across two.
+                let octet = |at: usize| self.octets.get(at).copied().map_or(0, u64::from);
+                return octet(start) ^ octet(start + 63);
+            }
+            at = (at + 1) & mask;
+        }
+        0
+    }
+
     fn position(&self, hash: u64, name: &[u8]) -> Option<(usize, Node<'_>)> {
         let mask = self.slots.len().checked_sub(1)?;
         let mut at = home(hash, mask);

@@ -238,7 +238,7 @@ impl Zone {
     }
 
     #[inline]
-    fn shard(&self, hash: u64) -> Option<&Shard> {
+    pub(super) fn shard(&self, hash: u64) -> Option<&Shard> {
         self.shards.get(shard_index(hash, self.shift)).map(Arc::as_ref)
     }
 }
