@@ -223,7 +223,8 @@ fn each_question_of_a_batch_gets_its_own_answer_whatever_its_neighbours_are() {
         answer::respond(snapshot, worker, packet, source, transport, out)
     });
     let socket = running.udp();
-    let question = |id: u16| if id.is_multiple_of(3) { "www.example.com.".to_owned() } else { format!("x{id}.example.com.") };
+    let question =
+        |id: u16| if id.is_multiple_of(3) { "www.example.com.".to_owned() } else { format!("x{id}.example.com.") };
     for id in 0..120 {
         socket.send(&query(id, &question(id))).unwrap();
         match id % 10 {

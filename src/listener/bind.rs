@@ -171,11 +171,13 @@ fn enlarge_buffers(socket: &Socket) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Sends replies as they are and lets nobody else choose their size: no DF, and forged ICMP "fragmentation needed" does
-/// not make us fragment (RFC 9715 §3.1).
+/// Sends replies as they are and lets nobody else choose their size. A forged ICMP "fragmentation needed" does not make us
+/// fragment, and no router may: none of our datagrams is over 1,260 octets, which every path takes that is worth the name,
+/// and a fragment is what a forger can put his own behind (RFC 9715 §3.1). Without fragments IPv4 needs no identification
+/// either, for which the kernel would hash each reply's addresses (RFC 6864 §4.1).
 fn ignore_path_mtu(socket: &Socket, address: SocketAddr) -> rustix::io::Result<()> {
     match address {
-        SocketAddr::V4(_) => sockopt_net::set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::OMIT),
+        SocketAddr::V4(_) => sockopt_net::set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::PROBE),
         SocketAddr::V6(_) => sockopt_net::set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::OMIT),
     }
 }
@@ -187,7 +189,7 @@ mod tests {
     #[test]
     fn replies_are_never_fragmented_at_a_forged_path_mtu() {
         let four = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
-        assert_eq!(sockopt_net::ip_mtu_discover(&four.udp[0]).unwrap(), Ipv4PathMtuDiscovery::OMIT);
+        assert_eq!(sockopt_net::ip_mtu_discover(&four.udp[0]).unwrap(), Ipv4PathMtuDiscovery::PROBE);
         let six = bind("[::1]:0".parse().unwrap(), 1).unwrap();
         assert_eq!(sockopt_net::ipv6_mtu_discover(&six.udp[0]).unwrap(), Ipv6PathMtuDiscovery::OMIT);
     }
