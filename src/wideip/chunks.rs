@@ -1,10 +1,18 @@
-//! A list that is never changed, of which a copy with a few rows replaced is cheap: chunks behind shared pointers.
+//! A list that is never changed, of which a copy with a few rows replaced is cheap: chunks behind shared pointers, and
+//! those in branches behind shared pointers of their own.
 
 use std::sync::Arc;
 
-/// Rows per chunk. A publish copies one pointer per chunk and the chunks it changes: of 100,000 rows with 500 changed,
-/// 16 keeps both parts about equal.
+/// Rows per chunk.
 const ROWS: usize = 16;
+
+/// Chunks per branch. A copy takes one pointer per branch and, of what it changes, the branches' pointers and the chunks'
+/// rows: of 100,000 rows with a few changed, 98 pointers and 64 for each. With one list of all chunks it would be 6,250, each
+/// counted up by the copy and down by its end.
+const CHUNKS: usize = 64;
+
+/// Rows per branch.
+const BRANCH: usize = ROWS * CHUNKS;
 
 /// Words that a row holds itself, so that a short row is read without a further cache miss.
 const INLINE: usize = 16;
@@ -12,9 +20,11 @@ const INLINE: usize = 16;
 /// A shared list of rows; a row is a head of fixed size and any number of words.
 #[derive(Debug, Clone)]
 pub(super) struct Chunks<H> {
-    chunks: Arc<[Arc<Chunk<H>>]>,
+    branches: Arc<[Branch<H>]>,
     length: usize,
 }
+
+type Branch<H> = Arc<[Arc<Chunk<H>>]>;
 
 #[derive(Debug)]
 struct Chunk<H> {
@@ -45,15 +55,19 @@ impl<H: Clone + Default> Chunks<H> {
     /// Builds `length` rows: `make` gives a row's head and fills in its words.
     pub(super) fn build(length: usize, mut make: impl FnMut(usize, &mut Vec<u32>) -> H) -> Self {
         let mut words = Vec::new();
-        let chunks = (0..length.div_ceil(ROWS)).map(|chunk| {
+        let mut chunk = |start: usize| {
             Chunk::build(|row, long| {
                 words.clear();
-                let index = chunk * ROWS + row;
+                let index = start + row;
                 let head = if index < length { make(index, &mut words) } else { H::default() };
                 Slot::new(head, &words, long)
             })
-        });
-        Self { chunks: chunks.map(Arc::new).collect(), length }
+        };
+        let branch = |start: usize| {
+            let end = length.min(start + BRANCH);
+            (start..end).step_by(ROWS).map(|start| Arc::new(chunk(start))).collect()
+        };
+        Self { branches: (0..length).step_by(BRANCH).map(branch).collect(), length }
     }
 
     /// The list with the rows in `changed` (ascending) made anew; chunks without a changed row are shared.
@@ -63,21 +77,30 @@ impl<H: Clone + Default> Chunks<H> {
         }
         let mut words = Vec::new();
         let mut rest = changed.iter().copied().peekable();
-        let chunks = self.chunks.iter().enumerate().map(|(at, chunk)| {
-            if rest.peek().is_none_or(|&next| next >= (at + 1) * ROWS) {
-                return chunk.clone();
+        let mut branches = self.branches.to_vec();
+        while let Some((at, branch)) = rest.peek().and_then(|row| branches.get_mut(row / BRANCH).map(|of| (*row, of))) {
+            let of_branch = at / BRANCH * BRANCH..at / BRANCH * BRANCH + BRANCH;
+            let mut chunks = branch.to_vec();
+            while let Some(&next) = rest.peek().filter(|row| of_branch.contains(row)) {
+                let Some(chunk) = chunks.get_mut(next % BRANCH / ROWS) else {
+                    // Behind the end there is nothing to change.
+                    rest.next();
+                    continue;
+                };
+                let start = next / ROWS * ROWS;
+                *chunk = Arc::new(Chunk::build(|row, long| {
+                    let Some(old) = chunk.row(row) else { return Slot::new(H::default(), &[], long) };
+                    if rest.next_if_eq(&(start + row)).is_none() {
+                        return Slot::new(old.head.clone(), old.words, long);
+                    }
+                    words.clear();
+                    let head = make(start + row, old, &mut words);
+                    Slot::new(head, &words, long)
+                }));
             }
-            Arc::new(Chunk::build(|row, long| {
-                let Some(old) = chunk.row(row) else { return Slot::new(H::default(), &[], long) };
-                if rest.next_if_eq(&(at * ROWS + row)).is_none() {
-                    return Slot::new(old.head.clone(), old.words, long);
-                }
-                words.clear();
-                let head = make(at * ROWS + row, old, &mut words);
-                Slot::new(head, &words, long)
-            }))
-        });
-        Self { chunks: chunks.collect(), length: self.length }
+            *branch = chunks.into();
+        }
+        Self { branches: branches.into(), length: self.length }
     }
 }
 
@@ -90,7 +113,7 @@ impl<H> Chunks<H> {
     /// One row.
     #[inline]
     pub(super) fn get(&self, index: usize) -> Option<Row<'_, H>> {
-        self.chunks.get(index / ROWS)?.row(index % ROWS)
+        self.branches.get(index / BRANCH)?.get(index % BRANCH / ROWS)?.row(index % ROWS)
     }
 }
 
@@ -153,22 +176,29 @@ mod tests {
     }
 
     #[test]
-    fn a_change_replaces_its_rows_and_shares_the_other_chunks() {
-        let before = list(100);
-        let after = before.with(&[33, 63], |index, old, words| {
+    fn a_change_replaces_its_rows_and_shares_the_other_chunks_and_branches() {
+        let length = 2 * BRANCH + 100;
+        let before = list(length);
+        let changed = [33, 63, BRANCH + 1, length - 1, length + ROWS, 10 * BRANCH];
+        let after = before.with(&changed, |index, old, words| {
             words.push(7);
             *old.head + index
         });
-        for index in 0..100 {
+        for index in 0..length {
             let (old, new) = (before.get(index).unwrap(), after.get(index).unwrap());
             assert_eq!(*old.head, index, "the list before is untouched");
-            if index == 33 || index == 63 {
+            if changed.contains(&index) {
                 assert_eq!((*new.head, new.words), (2 * index, &[7][..]));
             } else {
                 assert_eq!((new.head, new.words), (old.head, old.words));
             }
         }
-        let shared: Vec<bool> = (0..7).map(|at| Arc::ptr_eq(&before.chunks[at], &after.chunks[at])).collect();
-        assert_eq!(shared, [true, true, false, false, true, true, true]);
+        let chunks = |list: &Chunks<usize>| list.branches.iter().flat_map(|branch| branch.to_vec()).collect::<Vec<_>>();
+        let (old, new) = (chunks(&before), chunks(&after));
+        let differ: Vec<usize> = (0..old.len()).filter(|&at| !Arc::ptr_eq(&old[at], &new[at])).collect();
+        assert_eq!(differ, [2, 3, CHUNKS, old.len() - 1]);
+        let after = before.with(&[BRANCH], |index, _, _| index);
+        let shared: Vec<bool> = (0..3).map(|at| Arc::ptr_eq(&before.branches[at], &after.branches[at])).collect();
+        assert_eq!(shared, [true, false, true]);
     }
 }
