@@ -17,6 +17,11 @@ pub fn pin(core: usize) {
     sched_setaffinity(Pid::from_raw(0), &set).unwrap();
 }
 
+/// Lets the calling thread stand behind others of this process that want its core.
+pub fn give_way() {
+    rustix::process::setpriority_process(None, 10).unwrap();
+}
+
 /// The cores of the machine, whatever this thread is pinned to.
 pub fn cores() -> usize {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

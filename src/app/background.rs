@@ -7,7 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{OnceLock, mpsc};
 use std::thread::Builder;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
+use tokio::task::block_in_place;
 use tracing::warn;
 
 /// How far back it stands behind the workers when both want a core: the last place there is (`nice`).
@@ -49,6 +51,15 @@ pub(super) fn begin(priority: Priority, work: impl FnOnce() + Send + 'static) {
     };
     // A queue that nobody serves drops the job and what is in it.
     let _ = QUEUE.get_or_init(start).send(Box::new(job));
+}
+
+/// Does long `work` at once and here, while the runtime lets its other tasks go on in another thread: with one core it has no
+/// second one.
+pub(super) fn in_place<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
+        _ => work(),
+    }
 }
 
 fn start() -> mpsc::Sender<Job> {

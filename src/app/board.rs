@@ -214,6 +214,11 @@ impl Board {
         guard::emptied(&self.model, &self.table, &after)
     }
 
+    /// Whether the next snapshot may be made of another model, which takes a while where there are many wide IPs.
+    pub(super) fn may_take_long(&self) -> bool {
+        self.is_stale || !self.pending.inventories.is_empty()
+    }
+
     /// Makes the next snapshot if anything changed that shows in one.
     pub(super) fn settle(&mut self, now: Moment) -> Option<Settled> {
         if !self.is_changed() {

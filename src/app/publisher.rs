@@ -282,7 +282,12 @@ impl Publisher {
     /// Stores the next snapshot, tells what changed. Called at least once per ageing period, so none is kept for longer.
     fn publish(&mut self) {
         self.let_go();
-        let Some(settled) = self.board.settle(self.clock.now()) else { return };
+        let now = self.clock.now();
+        let settled = match self.board.may_take_long() {
+            true => background::in_place(|| self.board.settle(now)),
+            false => self.board.settle(now),
+        };
+        let Some(settled) = settled else { return };
         self.board.catalogs_mut().take_news().into_iter().for_each(tell_catalog);
         for flip in &settled.flips {
             self.tell(flip);

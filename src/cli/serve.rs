@@ -30,10 +30,12 @@ pub(super) fn agent(args: &ServeArgs) -> Result<(), String> {
     })
 }
 
-/// Runs a process's tasks on two threads: queries have threads of their own.
+/// Runs a process's tasks on two threads: queries have threads of their own. On one where there is but one core: two would
+/// wake each other to no end, and what takes long does not run among the others.
 pub(super) fn run<T>(future: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     descriptors::raise_limit();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.worker_threads(2).enable_all().build();
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let runtime = builder.worker_threads(cores.min(2)).enable_all().build();
     runtime.map_err(|error| format!("starting the runtime: {error}"))?.block_on(future)
 }

@@ -132,13 +132,8 @@ impl<S: AsyncRead + AsyncWrite> Session<'_, S> {
                 Event::Stop(error) => Ok(self.peer.close(error)),
                 Event::Read(Ok(0)) => Err(LinkError::Closed),
                 Event::Read(Ok(length)) => {
-                    self.surroundings.states.count(
-                        &self.name,
-                        Counters { octets_in: octets(length), ..Counters::default() },
-                        now,
-                    );
                     self.decoder.push(chunk.get(..length).unwrap_or_default());
-                    match self.handle_frames(now, unix_millis).await {
+                    match self.handle_frames(length, now, unix_millis).await {
                         Some(error) => return error,
                         None => Ok(Vec::new()),
                     }
@@ -200,15 +195,21 @@ impl<S: AsyncRead + AsyncWrite> Session<'_, S> {
         }
     }
 
-    async fn handle_frames(&mut self, now: Moment, unix_millis: i64) -> Option<LinkError> {
+    /// Handles what the `length` octets just read complete.
+    async fn handle_frames(&mut self, length: usize, now: Moment, unix_millis: i64) -> Option<LinkError> {
+        // Counted with the first frame, for there is one as a rule.
+        let mut uncounted = octets(length);
         loop {
-            let actions = match self.decoder.take() {
+            let taken = self.decoder.take();
+            let frames_in = u64::from(matches!(taken, Ok(Some(_))));
+            if uncounted + frames_in > 0 {
+                let octets_in = std::mem::take(&mut uncounted);
+                let more = Counters { octets_in, frames_in, ..Counters::default() };
+                self.surroundings.states.count(&self.name, more, now);
+            }
+            let actions = match taken {
                 Ok(None) => return None,
-                Ok(Some(frame)) => {
-                    let one = Counters { frames_in: 1, ..Counters::default() };
-                    self.surroundings.states.count(&self.name, one, now);
-                    self.peer.handle(frame, now, unix_millis)
-                }
+                Ok(Some(frame)) => self.peer.handle(frame, now, unix_millis),
                 Err(error) => self.peer.close(error.into()),
             };
             if let Some(error) = self.perform(actions).await {

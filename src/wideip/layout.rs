@@ -3,7 +3,7 @@
 use super::ids::index;
 use super::members::{Gathering, MemberLayout, MemberSource, PoolLayout, Targets, set_levels};
 use super::names::NameIndex;
-use super::{Model, PoolId, VirtualServerId, WideIp};
+use super::{Model, Pool, PoolId, PoolMethod, VirtualServerId, WideIp};
 use crate::topology::{AnswerClass, Candidate, Topology};
 
 /// Everything about a model that status does not change. Shared by all tables of one model.
@@ -12,6 +12,8 @@ pub(super) struct Layout {
     pub(super) names: NameIndex,
     /// The pools with a member on each virtual server.
     pub(super) pools_of_virtual_server: References,
+    /// Those of them that go by its load, so that what is measured of it touches them and no others.
+    pub(super) by_load_of_virtual_server: References,
     /// Those of them that have no marks.
     pub(super) unmarked_of_virtual_server: References,
     /// Where each virtual server stands in the pools that have marks, as [`place`] has it.
@@ -112,6 +114,11 @@ impl Layout {
         });
         Self {
             pools_of_virtual_server: References::build(model.virtual_servers.len(), virtual_servers()),
+            by_load_of_virtual_server: {
+                let goes_by_load = |pool: u32| model.pool(PoolId(pool)).is_some_and(goes_by_load);
+                let by_load = virtual_servers().filter(|(_, pool)| goes_by_load(*pool));
+                References::build(model.virtual_servers.len(), by_load)
+            },
             unmarked_of_virtual_server: {
                 let unmarked = virtual_servers().filter(|(_, pool)| !is_marked(*pool));
                 References::build(model.virtual_servers.len(), unmarked)
@@ -136,6 +143,10 @@ impl Layout {
             targets,
         }
     }
+}
+
+fn goes_by_load(pool: &Pool) -> bool {
+    [pool.preferred, pool.alternate, pool.fallback].contains(&PoolMethod::LeastConnections)
 }
 
 fn wide_ips_of_pool(model: &Model) -> References {

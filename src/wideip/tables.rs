@@ -11,7 +11,7 @@ use super::layout::{Layout, pool_and_member};
 use super::marks::{Bounds, Dense, Marks};
 use super::members::MemberSource;
 use super::rows::{Before, Making, MemberState, PoolHead, WideIpHead, pool_head, pool_row, wide_ip_row};
-use super::{Model, Pool, PoolId, PoolMethod, VirtualServerId, WideIp, WideIpId};
+use super::{Model, Pool, PoolId, VirtualServerId, WideIp, WideIpId};
 use crate::status::{
     Ageing, Availability, Changed, Enabled, Freshness, Measurements, Moment, ObjectKind, Overrides, Settings, Status,
     Table,
@@ -182,8 +182,8 @@ impl Tables {
         let mut dirty = Dirty::default();
         tables.mark(self, &changed.virtual_servers, &mut dirty);
         for &virtual_server in &changed.measured {
-            let looks_at_load = |&(_, pool): &(u32, u32)| self.model.pool(PoolId(pool)).is_some_and(looks_at_load);
-            dirty.pools.extend(self.pools_of(virtual_server).filter(looks_at_load));
+            let by_load = self.layout.by_load_of_virtual_server.of(virtual_server);
+            dirty.pools.extend(by_load.iter().map(|&pool| self.with_level(pool)));
         }
         if !changed.objects.is_empty() {
             tables.overrides = Arc::new(status.overrides().clone());
@@ -486,8 +486,4 @@ fn view(status: &Table, at: usize) -> Option<VirtualServerView> {
         freshness: status.freshness(at),
         measurements: status.measurements(at),
     })
-}
-
-fn looks_at_load(pool: &Pool) -> bool {
-    [pool.preferred, pool.alternate, pool.fallback].contains(&PoolMethod::LeastConnections)
 }
