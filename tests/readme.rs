@@ -41,6 +41,32 @@ fn the_first_screen_names_the_two_commands() {
 }
 
 #[test]
+fn the_unit_for_systemd_runs_commands_that_there_are() {
+    let path = project().join("examples/systemd/fairlead.service");
+    let unit = fs::read_to_string(&path).unwrap();
+    let values = |key: &str| -> Vec<&str> { unit.lines().filter_map(|line| line.strip_prefix(key)).collect() };
+    let commands = [values("ExecStartPre="), values("ExecStart=")].concat();
+    assert_eq!(commands.len(), 2);
+    for command in commands {
+        let words: Vec<&str> = command.strip_prefix("/usr/local/bin/fairlead ").unwrap().split(' ').collect();
+        let output = Command::new(env!("CARGO_BIN_EXE_fairlead")).args(&words).arg("--help").output().unwrap();
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    // An unknown tunable is passed over without a word, so that the C library is asked which it has.
+    let tunables = values("Environment=GLIBC_TUNABLES=");
+    if let ([tunables], Ok(known)) =
+        (&tunables[..], Command::new("/lib64/ld-linux-x86-64.so.2").arg("--list-tunables").output())
+    {
+        let known = String::from_utf8_lossy(&known.stdout).into_owned();
+        for name in tunables.split(':').map(|one| one.split('=').next().unwrap()) {
+            assert!(known.lines().any(|line| line.starts_with(&format!("{name}:"))), "{name}");
+        }
+    } else {
+        assert_eq!(tunables.len(), 1);
+    }
+}
+
+#[test]
 fn ci_installs_every_program_that_a_test_asks_for() {
     let runner = fs::read_to_string(project().join(".ci/run")).unwrap();
     let mut asked = vec!["haproxy".to_owned(), "dig".to_owned(), "python3".to_owned(), "curl".to_owned()];

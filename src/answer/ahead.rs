@@ -15,7 +15,9 @@ use crate::zone::NAMES_AHEAD;
 /// The most packets looked at together.
 pub const AHEAD_MAX: usize = NAMES_AHEAD;
 
-/// What was read of one packet; read in place, because moving it costs more than reading it.
+/// What was read of one packet; read in place, because moving it costs more than reading it. On cache lines of its own, two
+/// at a time as processors fetch them, so that no other thread's worker writes beside it.
+#[repr(align(128))]
 pub(super) struct Asked {
     pub(super) query: Query,
     /// The name asked for.

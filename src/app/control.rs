@@ -15,6 +15,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
+use super::background;
+
 /// The longest request, in bytes.
 const REQUEST_SIZE_MAX: u64 = 64 * 1024;
 /// The longest response a client reads, in bytes: the status of a hundred thousand wide IPs fits.
@@ -206,7 +208,7 @@ where
         warn!(uid, "refused a control connection of another user");
         Response::Refused("only the user that runs fairlead may use its control socket".into())
     };
-    let text = serde_json::to_vec(&response).map_err(io::Error::other)?;
+    let text = background::in_place(|| serde_json::to_vec(&response)).map_err(io::Error::other)?;
     stream.write_all(&text).await?;
     stream.shutdown().await
 }
