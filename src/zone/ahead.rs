@@ -1,7 +1,7 @@
 //! What look-ups of several names will read, read for all of them at once, so that the waits for memory overlap.
 
 use super::map::ZoneMap;
-use super::shard::Shard;
+use super::shard::{Shard, home};
 use super::tree::Zone;
 use crate::wire::NameKey;
 
@@ -31,4 +31,30 @@ impl ZoneMap {
 fn large_shard<'z>(zone: &'z Zone, key: &NameKey) -> Option<(&'z Shard, u64)> {
     let hash = key.hash(0);
     if zone.names() < SMALL { None } else { Some((zone.shard(hash)?, hash)) }
+}
+
+impl Shard {
+    /// Reads the slot where [`Self::find`] begins.
+    #[inline]
+    fn touch_slot(&self, hash: u64) -> u64 {
+        let mask = self.slots.len().wrapping_sub(1);
+        self.slots.get(home(hash, mask)).copied().unwrap_or(0)
+    }
+
+    /// Reads the node that [`Self::find`] compares first, if there is one.
+    #[inline]
+    fn touch_node(&self, hash: u64) -> u64 {
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut at = home(hash, mask);
+        while let Some(&slot) = self.slots.get(at).filter(|slot| **slot != 0) {
+            if slot >> 32 == hash >> 32 {
+                let start = usize::try_from((slot & 0xffff_ffff) - 1).unwrap_or(0);
+                // A usual node takes a cache line, but lies across two.
+                let octet = |at: usize| self.octets.get(at).copied().map_or(0, u64::from);
+                return octet(start) ^ octet(start + 63);
+            }
+            at = (at + 1) & mask;
+        }
+        0
+    }
 }

@@ -276,8 +276,8 @@ pub enum Added {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Shard {
     /// Hash bits 32–63 above, offset of the node plus 1 below; 0 is empty. Linear probing, at most 3/4 full.
-    slots: Vec<u64>,
-    octets: Vec<u8>,
+    pub(super) slots: Vec<u64>,
+    pub(super) octets: Vec<u8>,
     /// How many nodes are in it.
     nodes: u32,
     /// Octets of nodes that were replaced or removed.
@@ -303,30 +303,6 @@ impl Shard {
     /// Finds the node of that hash and name (lower case, below the apex).
     pub(super) fn find(&self, hash: u64, name: &[u8]) -> Option<Node<'_>> {
         self.position(hash, name).map(|(_, node)| node)
-    }
-
-    /// Reads the slot where [`Self::find`] begins.
-    #[inline]
-    pub(super) fn touch_slot(&self, hash: u64) -> u64 {
-        let mask = self.slots.len().wrapping_sub(1);
-        self.slots.get(home(hash, mask)).copied().unwrap_or(0)
-    }
-
-    /// Reads the node that [`Self::find`] compares first, if there is one.
-    #[inline]
-    pub(super) fn touch_node(&self, hash: u64) -> u64 {
-        let mask = self.slots.len().wrapping_sub(1);
-        let mut at = home(hash, mask);
-        while let Some(&slot) = self.slots.get(at).filter(|slot| **slot != 0) {
-            if slot >> 32 == hash >> 32 {
-                let start = usize::try_from((slot & 0xffff_ffff) - 1).unwrap_or(0);
-                // A usual node takes a cache line, but lies across two.
-                let octet = |at: usize| self.octets.get(at).copied().map_or(0, u64::from);
-                return octet(start) ^ octet(start + 63);
-            }
-            at = (at + 1) & mask;
-        }
-        0
     }
 
     fn position(&self, hash: u64, name: &[u8]) -> Option<(usize, Node<'_>)> {
@@ -492,7 +468,7 @@ impl ShardWriter {
 }
 
 /// The slot where a hash belongs. Only the upper half is used, which is all that a slot remembers of it.
-fn home(hash: u64, mask: usize) -> usize {
+pub(super) fn home(hash: u64, mask: usize) -> usize {
     usize::try_from(hash >> 32).unwrap_or(0) & mask
 }
 
