@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -52,17 +53,42 @@ fn the_unit_for_systemd_runs_commands_that_there_are() {
         let output = Command::new(env!("CARGO_BIN_EXE_fairlead")).args(&words).arg("--help").output().unwrap();
         assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+#[test]
+#[cfg(target_env = "gnu")]
+fn a_node_starts_itself_again_with_the_tunables_that_suit_it_unless_they_are_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let path = folder.path().join("fairlead.yaml");
+    let listeners = format!("listeners: [{{address: 127.0.0.1, port: {port}}}]");
+    fs::write(&path, format!("node: test\n{listeners}\nstate: {0}/state\n", folder.path().display())).unwrap();
+    let log = folder.path().join("log");
+    let tunables = |set: Option<&str>| {
+        let output = fs::File::create(&log).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fairlead"));
+        command.arg0("fl").args(["serve", "-c"]).arg(&path).stdout(output.try_clone().unwrap()).stderr(output);
+        match set {
+            Some(value) => command.env("GLIBC_TUNABLES", value),
+            None => command.env_remove("GLIBC_TUNABLES"),
+        };
+        let node = start(&mut command, port, &log, "example.");
+        let of_process = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", node.child.id())).unwrap();
+        assert_eq!(of_process("cmdline"), format!("fl\0serve\0-c\0{}\0", path.display()));
+        assert_eq!(of_process("comm"), "fairlead\n");
+        let found =
+            of_process("environ").split('\0').find_map(|one| Some(one.strip_prefix("GLIBC_TUNABLES=")?.to_owned()));
+        found.unwrap()
+    };
+    let own = "glibc.malloc.perturb=0";
+    assert_eq!(tunables(Some(own)), own);
+    let chosen = tunables(None);
     // An unknown tunable is passed over without a word, so that the C library is asked which it has.
-    let tunables = values("Environment=GLIBC_TUNABLES=");
-    if let ([tunables], Ok(known)) =
-        (&tunables[..], Command::new("/lib64/ld-linux-x86-64.so.2").arg("--list-tunables").output())
-    {
-        let known = String::from_utf8_lossy(&known.stdout).into_owned();
-        for name in tunables.split(':').map(|one| one.split('=').next().unwrap()) {
-            assert!(known.lines().any(|line| line.starts_with(&format!("{name}:"))), "{name}");
-        }
-    } else {
-        assert_eq!(tunables.len(), 1);
+    let known = Command::new("/lib64/ld-linux-x86-64.so.2").arg("--list-tunables").output();
+    let known =
+        known.map_or_else(|_| chosen.replace(['=', ':'], "\n"), |known| String::from_utf8(known.stdout).unwrap());
+    for name in chosen.split(':').map(|one| one.split('=').next().unwrap()) {
+        assert!(known.lines().any(|line| line.split(':').next() == Some(name)), "{name}");
     }
 }
 

@@ -44,13 +44,6 @@ pub struct Server {
     child: Child,
 }
 
-/// What the environment of `examples/systemd/fairlead.service` has.
-fn environment() -> (&'static str, &'static str) {
-    let unit = include_str!("../../examples/systemd/fairlead.service");
-    let set = unit.lines().find_map(|line| line.strip_prefix("Environment=")?.split_once('='));
-    set.unwrap()
-}
-
 impl Server {
     /// Its process.
     pub fn id(&self) -> u32 {
@@ -95,11 +88,8 @@ impl Server {
         probe: &[u8],
     ) -> Self {
         let log = File::create(folder.join("log")).unwrap();
-        // Fairlead runs as its unit for systemd runs it.
-        let environment = (program == Path::new(FAIRLEAD)).then(environment);
         let child = Command::new(program)
             .args(arguments)
-            .envs(environment)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

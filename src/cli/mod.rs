@@ -10,6 +10,8 @@ mod change;
 mod check;
 mod demo;
 mod explain;
+#[cfg(target_env = "gnu")]
+mod heap;
 mod log;
 mod mesh;
 mod output;

@@ -1,6 +1,8 @@
 //! `fairlead serve` and `fairlead agent`: until they are told to stop.
 
 use super::args::ServeArgs;
+#[cfg(target_env = "gnu")]
+use super::heap;
 use super::log;
 use crate::app::agent::Agent;
 use crate::app::clock::Clock;
@@ -9,6 +11,8 @@ use crate::app::{Node, descriptors, tasks};
 /// Serves DNS.
 pub(super) fn node(args: &ServeArgs) -> Result<(), String> {
     log::start(&args.log.log, args.log.log_format)?;
+    #[cfg(target_env = "gnu")]
+    heap::tune();
     let clock = Clock::start();
     let config = crate::app::load(&args.config)?;
     run(async {
