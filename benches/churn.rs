@@ -1,4 +1,4 @@
-//! What status flips do to the answer path: `cargo bench --bench churn -- [--seconds N] [--rounds N] [--flips N]`.
+//! What status flips do to the answer path: `cargo bench --bench churn -- [--seconds N] [--rounds N] [--flips N] [--pools N]`.
 //!
 //! 100,000 wide IPs over 1,000 virtual servers, each with an agent in this process; they report a thousand flips a second
 //! over the mesh, a tenth of them down at any time; once with a thousand pools between them, once with a pool for each. The node
@@ -30,8 +30,11 @@ use support::{cpu, data, table, yaml};
 
 const WIDE_IPS: usize = 100_000;
 const VIRTUAL_SERVERS: usize = 1000;
-/// One for each: an agent spaces its frames of changes 20 ms apart, and a server flips once in a while.
-const AGENTS: usize = VIRTUAL_SERVERS;
+/// One for each, since an agent spaces its frames of changes 20 ms apart and a server flips once in a while; and one for
+/// the spare, which stays up.
+const AGENTS: usize = VIRTUAL_SERVERS + 1;
+/// The number of the virtual server that never flips.
+const SPARE: usize = VIRTUAL_SERVERS;
 const MEMBERS: usize = 4;
 const WINDOW: usize = 256;
 /// A witness gives up on a flip that shows in no answer.
@@ -49,7 +52,8 @@ fn main() {
         flips: number("--flips", 1000),
     };
     println!("{}; {} rounds of {} s each way", table::machine(), plan.rounds, plan.duration.as_secs());
-    for pools in [1000, WIDE_IPS] {
+    let only = argument("--pools").map(|pools| vec![pools.parse().unwrap()]);
+    for pools in only.unwrap_or_else(|| vec![1000, WIDE_IPS]) {
         plan.run(pools);
     }
 }
@@ -70,7 +74,7 @@ impl Plan {
     fn run(&self, pools: usize) {
         let folder = tempfile::tempdir().unwrap();
         cpu::pin(usize::from(cpu::cores() > 1));
-        let mut agents = Agents::start(folder.path(), AGENTS, VIRTUAL_SERVERS / AGENTS);
+        let mut agents = Agents::start(folder.path(), AGENTS, 1);
         cpu::pin(0);
         let probe = generator::query(0, &format!("w0.{}", data::ZONE), RecordType::A);
         let configuration = |folder: &Path, address| configuration(folder, address, pools, &agents);
@@ -137,15 +141,13 @@ fn configuration(folder: &Path, address: SocketAddr, pools: usize, agents: &Agen
     let mut text = yaml::head(folder, address) + &yaml::zone(folder, &data::master_file(10));
     text.push_str("datacenters: { datacenter-0: {}, datacenter-1: {}, datacenter-2: {}, datacenter-3: {} }\n");
     text.push_str(&agents.configuration(folder.parent().unwrap()));
-    // No monitor watches it and no agent tells of it, so it is never down.
-    text.push_str("  spare: { datacenter: datacenter-0, virtual_servers: { v: { address: 192.0.2.1, port: 80 } } }\n");
     text.push_str("pools:\n");
     for pool in 0..pools {
         let members = (0..MEMBERS).map(|at| (agents.name((pool * 7 + at * 13) % VIRTUAL_SERVERS), 1));
         yaml::pool(&mut text, &format!("p{pool}"), "round-robin", members);
     }
     for number in 0..VIRTUAL_SERVERS {
-        let members = [agents.name(number), "spare/v".to_owned()].map(|member| (member, 1));
+        let members = [number, SPARE].map(|number| (agents.name(number), 1));
         yaml::pool(&mut text, &format!("x{number}"), "global-availability", members.into_iter());
     }
     text.push_str("wide_ips:\n");

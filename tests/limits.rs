@@ -23,7 +23,7 @@ const ANY: u16 = 255;
 struct Running {
     server: Server,
     admin: u16,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 fn start(configuration: &str) -> Running {
@@ -35,7 +35,7 @@ fn start(configuration: &str) -> Running {
     fs::write(folder.path().join("inner.zone"), inner).unwrap();
     let admin = free_port();
     let server = fairlead_at(folder.path(), free_port(), admin, configuration, "example.");
-    Running { server, admin, _folder: folder }
+    Running { server, admin, folder }
 }
 
 fn query(id: u16, name: &str, record_type: u16) -> Vec<u8> {
@@ -241,7 +241,7 @@ fn a_chain_is_followed_for_as_long_as_configured() {
         let admin = free_port();
         let configuration = format!("{ZONES}limits: {{chain: {chain}}}\n");
         let server = fairlead_at(folder.path(), free_port(), admin, &configuration, "example.");
-        let running = Running { server, admin, _folder: folder };
+        let running = Running { server, admin, folder };
         assert_eq!(running.ask_from("127.0.0.1", "c0.example.", A), expected, "{chain}");
         assert_eq!(running.metric(r#"fairlead_limit_hits_total{limit="chain"}"#), hits, "{chain}");
     };
@@ -262,7 +262,7 @@ fn transfers_are_limited_in_number() {
     let configuration = "zones: [{name: example., file: example.zone, transfer: {allow: [{address: 127.0.0.0/8}]}}]\n\
                          limits: {transfers: {outbound: 1}}\n";
     let server = fairlead_at(folder.path(), free_port(), admin, configuration, "example.");
-    let running = Running { server, admin, _folder: folder };
+    let running = Running { server, admin, folder };
     let mut slow = stream_from("127.0.0.1", running.server.address);
     socket2::SockRef::from(&slow).set_recv_buffer_size(65_536).unwrap();
     let request = query(7, "example.", AXFR);
@@ -271,4 +271,36 @@ fn transfers_are_limited_in_number() {
     slow.read_exact(&mut [0; 2]).unwrap();
     assert_eq!(running.ask_by_stream("127.0.0.2", "example.", AXFR), "2 0", "one is under way");
     assert_eq!(running.metric(r#"fairlead_limit_hits_total{limit="transfers"}"#), 1.0);
+}
+
+#[test]
+fn beyond_a_thousand_changes_the_log_tells_how_many_more_there_were() {
+    const VIRTUAL_SERVERS: usize = 1300;
+    // Nobody listens there.
+    let port = free_port();
+    let one = |at: usize| format!("v{at}: {{address: 127.1.{}.{}, port: {port}}}", at >> 8, at & 0xff);
+    let all: Vec<String> = (0..VIRTUAL_SERVERS).map(one).collect();
+    let running = start(&format!(
+        "{ZONES}monitors: {{port: {{type: tcp, interval: 1s, timeout: 1s, fall: 1}}}}\ndatacenters: {{here: {{}}}}\n\
+         servers: {{hosts: {{datacenter: here, monitors: [port], virtual_servers: {{{}}}}}}}\n",
+        all.join(", ")
+    ));
+    let log = running.folder.path().join("fairlead.log");
+    let counts = || {
+        let text = fs::read_to_string(&log).unwrap();
+        let told = text.lines().filter(|line| line.contains("availability changed virtual_server=")).count();
+        let summed = text.lines().filter(|line| line.contains("than the log tells one by one"));
+        let untold =
+            summed.filter_map(|line| line.split_once("virtual_servers=")?.1.split(' ').next()?.parse::<usize>().ok());
+        (told, untold.sum::<usize>())
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline && counts().0 + counts().1 < VIRTUAL_SERVERS {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let (told, untold) = counts();
+    assert_eq!(told + untold, VIRTUAL_SERVERS);
+    assert!(told >= 1000 && untold > 0, "{told} told, {untold} in sum");
+    assert_eq!(running.metric(r#"fairlead_limit_hits_total{limit="log_changes"}"#), untold as f64);
+    assert_eq!(running.metric(r#"fairlead_status_changes_total{kind="virtual_server"}"#), VIRTUAL_SERVERS as f64);
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::catalogs::Catalogs;
+use super::flips::{Flip, Object};
 use super::prepare::{Prepared, ViewZones};
 use super::{guard, names};
 use crate::answer::{Snapshot, View, prepare_zones};
@@ -39,29 +40,14 @@ pub(super) struct Board {
     catalogs: Catalogs,
 }
 
-/// An object whose state changed, for the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Flip {
-    /// What kind of object.
-    pub(super) kind: ObjectKind,
-    /// Its name as people write it.
-    pub(super) name: String,
-    /// The state before.
-    pub(super) from: String,
-    /// The state now.
-    pub(super) to: String,
-    /// Who said so.
-    pub(super) source: String,
-    /// Why.
-    pub(super) reason: Arc<str>,
-}
-
 /// What came of settling.
 pub(super) struct Settled {
     /// To be stored.
     pub(super) snapshot: Snapshot,
     /// To be told.
     pub(super) flips: Vec<Flip>,
+    /// The model whose numbers these have.
+    pub(super) model: Arc<Model>,
     /// What is to be probed now, when that changed.
     pub(super) targets: Option<Vec<Target>>,
 }
@@ -225,7 +211,7 @@ impl Board {
             return None;
         }
         // Before discovery, which may number the virtual servers anew.
-        let mut flips = self.flips();
+        let (mut flips, model) = (self.flips(), Arc::clone(&self.model));
         if !self.pending.inventories.is_empty() {
             self.discover(now);
         }
@@ -254,7 +240,7 @@ impl Board {
         self.last = Some(snapshot.clone());
         self.pending = Changed::default();
         (self.is_stale, self.has_other_zones) = (false, false);
-        Some(Settled { snapshot, flips, targets })
+        Some(Settled { snapshot, flips, model, targets })
     }
 
     fn whole_snapshot(&self) -> Snapshot {
@@ -296,8 +282,7 @@ impl Board {
             if let (Some(before), Ok(id)) = (told.replace(now), u32::try_from(index).map(VirtualServerId))
                 && before != now
             {
-                let name = self.model.virtual_server_name(id);
-                flips.push(flip(ObjectKind::VirtualServer, name, before, status));
+                flips.push(Flip::new(Object::VirtualServer(id), before, status));
             }
         }
         flips
@@ -306,18 +291,16 @@ impl Board {
     /// The pools and wide IPs whose state changed.
     fn flips_above(&self, before: &Tables, shifts: &Shifts) -> Vec<Flip> {
         let mut flips = Vec::new();
-        let mut compare = |kind, name: String, old: Option<Status>, new: Option<Status>| {
+        let mut compare = |object, old: Option<Status>, new: Option<Status>| {
             if let (Some(old), Some(new)) = (old, new) {
-                flips.push(flip(kind, name, (old.availability, old.enabled), &new));
+                flips.push(Flip::new(object, (old.availability, old.enabled), &new));
             }
         };
         for &id in &shifts.pools {
-            let name = self.model.pool(id).map(|pool| pool.name.to_string()).unwrap_or_default();
-            compare(ObjectKind::Pool, name, before.pool_status(id), self.tables.pool_status(id));
+            compare(Object::Pool(id), before.pool_status(id), self.tables.pool_status(id));
         }
         for &id in &shifts.wide_ips {
-            let name = self.model.wide_ip_name(id).to_string();
-            compare(ObjectKind::WideIp, name, before.wide_ip_status(id), self.tables.wide_ip_status(id));
+            compare(Object::WideIp(id), before.wide_ip_status(id), self.tables.wide_ip_status(id));
         }
         flips
     }
@@ -348,25 +331,6 @@ impl Board {
     }
 }
 
-fn flip(kind: ObjectKind, name: String, before: (Availability, Enabled), now: &Status) -> Flip {
-    Flip {
-        kind,
-        name,
-        from: state(before),
-        to: state((now.availability, now.enabled)),
-        source: now.source.to_string(),
-        reason: now.reason.clone(),
-    }
-}
-
-/// Both axes in one text.
-fn state((availability, enabled): (Availability, Enabled)) -> String {
-    match enabled {
-        Enabled::Enabled => availability.to_string(),
-        Enabled::Disabled | Enabled::DisabledByParent => format!("{availability}, {enabled}"),
-    }
-}
-
 /// Gives virtual servers that lost their address the one they had in `old`.
 fn keep_addresses(old: &Model, new: &mut Model) {
     let old_address = |server: &str, name: &str| {
@@ -383,6 +347,7 @@ fn keep_addresses(old: &Model, new: &mut Model) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::flips;
     use super::*;
     use crate::answer::{self, InboundLimits, Primary, TransferLimits, Transfers, ZoneTransfer};
     use crate::app::sample;
@@ -408,7 +373,10 @@ mod tests {
 
     /// The lines of a settling: `kind name from -> to`.
     fn told(settled: &Settled) -> Vec<String> {
-        let line = |flip: &Flip| format!("{} {} {} -> {}", flip.kind, flip.name, flip.from, flip.to);
+        let line = |flip: &Flip| {
+            let name = flip.object.name(&settled.model);
+            format!("{} {name} {} -> {}", flip.object.kind(), flips::state(flip.from), flips::state(flip.to))
+        };
         settled.flips.iter().map(line).collect()
     }
 

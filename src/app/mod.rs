@@ -17,6 +17,7 @@ pub mod descriptors;
 mod explain;
 mod explain_view;
 mod files;
+mod flips;
 mod flush;
 mod guard;
 mod ledger;

@@ -10,9 +10,10 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tracing::{error, info, warn};
 
 use super::background::{self, Priority};
-use super::board::{Board, Flip};
+use super::board::Board;
 use super::catalogs::News;
 use super::clock::Clock;
+use super::flips::Teller;
 use super::memory::{self, Now};
 use super::prepare::Prepared;
 use super::readiness::{Progress, judge};
@@ -26,7 +27,7 @@ use crate::catalog::Refused;
 use crate::mesh::Report;
 use crate::metrics::{Limit, Metrics, Site};
 use crate::monitor::Schedule;
-use crate::status::{Enabled, Fact, Moment, ObjectKind, Override, Remembered};
+use crate::status::{Enabled, Fact, Moment, Override, Remembered};
 use crate::transfer::NewZone;
 use crate::update::NewVersion;
 
@@ -115,6 +116,7 @@ pub(super) struct Publisher {
     offered: watch::Sender<Arc<Report>>,
     /// Whether a verdict flipped since.
     has_flipped: bool,
+    teller: Teller,
     /// Who waits for a version of a zone to be in use.
     waiting: Vec<oneshot::Sender<()>>,
     metrics: Arc<Metrics>,
@@ -142,6 +144,7 @@ impl Publisher {
             replaced: Vec::new(),
             offered: watch::Sender::default(),
             has_flipped: false,
+            teller: Teller::new(Arc::clone(&metrics)),
             waiting: Vec::new(),
             metrics,
             clock,
@@ -237,6 +240,7 @@ impl Publisher {
         if std::mem::take(&mut self.has_flipped) {
             self.save_health();
         }
+        self.teller.renew();
         self.offer();
     }
 
@@ -289,9 +293,6 @@ impl Publisher {
         };
         let Some(settled) = settled else { return };
         self.board.catalogs_mut().take_news().into_iter().for_each(tell_catalog);
-        for flip in &settled.flips {
-            self.tell(flip);
-        }
         if let Some(targets) = settled.targets {
             self.schedule.replace(targets);
         }
@@ -306,6 +307,8 @@ impl Publisher {
         for served in self.waiting.drain(..) {
             let _ = served.send(()); // nobody waits where the writer has ended
         }
+        self.has_flipped |= !settled.flips.is_empty();
+        self.teller.tell(&settled.flips, &settled.model);
     }
 
     /// Lets go of snapshots that no worker reads any more. One with other zones goes on a thread of its own: a million
@@ -316,19 +319,6 @@ impl Publisher {
             if !old.has_same_zones(&current) {
                 background::begin(Priority::Lowest, move || drop(old));
             }
-        }
-    }
-
-    /// Tells the log and the metrics of a change of state.
-    fn tell(&mut self, flip: &Flip) {
-        self.metrics.status_changed(flip.kind);
-        self.has_flipped = true;
-        let Flip { kind, name, from, to, source, reason } = flip;
-        match kind {
-            ObjectKind::VirtualServer => {
-                info!(virtual_server = %name, %from, %to, %source, %reason, "availability changed");
-            }
-            _ => info!(%kind, %name, %from, %to, %reason, "availability changed"),
         }
     }
 
@@ -448,7 +438,7 @@ mod tests {
     use crate::app::state::Store;
     use crate::app::tasks::Tasks;
     use crate::monitor::{Authorities, ScheduleOptions};
-    use crate::status::Availability;
+    use crate::status::{Availability, ObjectKind};
 
     struct World {
         facts: mpsc::Sender<Fact>,

@@ -59,6 +59,8 @@ pub enum Limit {
     JournalZone,
     /// Facts that wait for the publisher.
     Facts,
+    /// Lines of the log for changes of availability.
+    LogChanges,
     /// The length of a mesh frame.
     MeshFrame,
     /// Mesh frames per second of one peer.
@@ -75,7 +77,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every value, in the order of the counters.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::TcpConnections,
         Self::TcpConnectionsPerClient,
         Self::TcpConnectionsPerNetwork,
@@ -104,6 +106,7 @@ impl Limit {
         Self::ZoneOctets,
         Self::JournalZone,
         Self::Facts,
+        Self::LogChanges,
         Self::MeshFrame,
         Self::MeshFrames,
         Self::MeshSessions,
@@ -143,6 +146,7 @@ impl Limit {
             Self::ZoneOctets => "zone_octets",
             Self::JournalZone => "journal_zone",
             Self::Facts => "facts",
+            Self::LogChanges => "log_changes",
             Self::MeshFrame => "mesh_frame",
             Self::MeshFrames => "mesh_frames",
             Self::MeshSessions => "mesh_sessions",

@@ -1,0 +1,178 @@
+//! Changes of state, and what the log is told of them.
+//!
+//! A site that fails says so of each of its virtual servers, pools and wide IPs. Beyond that, line after line would cost the
+//! node more than the changes themselves, and journald drops all of a service's lines, the important ones too, when it
+//! gets more than 10,000 in 30 s. So each kind of object has an allowance of lines; what goes beyond it is counted and told
+//! in one line a second.
+
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use crate::metrics::{Limit, Metrics};
+use crate::status::{Availability, Enabled, ObjectKind, Source, Status};
+use crate::wideip::{Model, PoolId, VirtualServerId, WideIpId};
+
+/// Lines of one kind of object at once, and further ones each second: with three kinds 7,500 in 30 s.
+const LINES_AT_ONCE: u32 = 1000;
+const LINES_PER_SECOND: u32 = 50;
+
+/// An object whose state changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Flip {
+    pub(super) object: Object,
+    /// The state before.
+    pub(super) from: (Availability, Enabled),
+    /// The state now.
+    pub(super) to: (Availability, Enabled),
+    /// Who said so.
+    pub(super) source: Source,
+    /// Why.
+    pub(super) reason: Arc<str>,
+}
+
+/// Which object, by its number in the model of its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Object {
+    VirtualServer(VirtualServerId),
+    Pool(PoolId),
+    WideIp(WideIpId),
+}
+
+impl Object {
+    pub(super) const fn kind(self) -> ObjectKind {
+        match self {
+            Self::VirtualServer(_) => ObjectKind::VirtualServer,
+            Self::Pool(_) => ObjectKind::Pool,
+            Self::WideIp(_) => ObjectKind::WideIp,
+        }
+    }
+
+    /// Its name as people write it.
+    pub(super) fn name(self, model: &Model) -> String {
+        match self {
+            Self::VirtualServer(id) => model.virtual_server_name(id),
+            Self::Pool(id) => model.pool(id).map(|pool| pool.name.to_string()).unwrap_or_default(),
+            Self::WideIp(id) => model.wide_ip_name(id).to_string(),
+        }
+    }
+}
+
+impl Flip {
+    pub(super) fn new(object: Object, from: (Availability, Enabled), now: &Status) -> Self {
+        let to = (now.availability, now.enabled);
+        Self { object, from, to, source: now.source.clone(), reason: Arc::clone(&now.reason) }
+    }
+
+    fn log(&self, model: &Model) {
+        let Self { object, source, reason, .. } = self;
+        let (name, from, to) = (object.name(model), state(self.from), state(self.to));
+        match object.kind() {
+            ObjectKind::VirtualServer => {
+                info!(virtual_server = %name, %from, %to, %source, %reason, "availability changed");
+            }
+            kind => info!(%kind, %name, %from, %to, %reason, "availability changed"),
+        }
+    }
+}
+
+/// Both axes in one text.
+pub(super) fn state((availability, enabled): (Availability, Enabled)) -> String {
+    match enabled {
+        Enabled::Enabled => availability.to_string(),
+        Enabled::Disabled | Enabled::DisabledByParent => format!("{availability}, {enabled}"),
+    }
+}
+
+/// Tells the log and the metrics of flips.
+pub(super) struct Teller {
+    metrics: Arc<Metrics>,
+    virtual_servers: Allowance,
+    pools: Allowance,
+    wide_ips: Allowance,
+}
+
+/// How many lines are left, and how many were not written.
+struct Allowance {
+    left: u32,
+    untold: u64,
+}
+
+impl Teller {
+    pub(super) const fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, virtual_servers: Allowance::FULL, pools: Allowance::FULL, wide_ips: Allowance::FULL }
+    }
+
+    /// Tells of each flip, as long as there are lines left for its kind.
+    pub(super) fn tell(&mut self, flips: &[Flip], model: &Model) {
+        for flip in flips {
+            self.metrics.status_changed(flip.object.kind());
+            let allowance = match flip.object {
+                Object::VirtualServer(_) => &mut self.virtual_servers,
+                Object::Pool(_) => &mut self.pools,
+                Object::WideIp(_) => &mut self.wide_ips,
+            };
+            if allowance.take() {
+                flip.log(model);
+            } else {
+                self.metrics.limit_hit(Limit::LogChanges);
+            }
+        }
+    }
+
+    /// A second went by: there are more lines, and what was not told is told in sum.
+    pub(super) fn renew(&mut self) {
+        let Allowance { untold: virtual_servers, .. } = self.virtual_servers;
+        let (pools, wide_ips) = (self.pools.untold, self.wide_ips.untold);
+        if virtual_servers + pools + wide_ips > 0 {
+            warn!(
+                virtual_servers,
+                pools,
+                wide_ips,
+                "availability of so many more changed than the log tells one by one; `fairlead status` shows them as they are"
+            );
+        }
+        for allowance in [&mut self.virtual_servers, &mut self.pools, &mut self.wide_ips] {
+            allowance.renew();
+        }
+    }
+}
+
+impl Allowance {
+    const FULL: Self = Self { left: LINES_AT_ONCE, untold: 0 };
+
+    /// Whether one more line may be written.
+    const fn take(&mut self) -> bool {
+        match self.left.checked_sub(1) {
+            Some(left) => self.left = left,
+            None => self.untold += 1,
+        }
+        self.untold == 0
+    }
+
+    fn renew(&mut self) {
+        *self = Self { left: self.left.saturating_add(LINES_PER_SECOND).min(LINES_AT_ONCE), untold: 0 };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_and_come_back_second_by_second_and_what_was_not_told_is_counted() {
+        let mut allowance = Allowance::FULL;
+        let told = |allowance: &mut Allowance, flips: u32| (0..flips).filter(|_| allowance.take()).count();
+        assert_eq!((told(&mut allowance, 1500), allowance.untold), (1000, 500));
+        allowance.renew();
+        assert_eq!((told(&mut allowance, 60), allowance.untold), (50, 10));
+        for _ in 0..5 {
+            allowance.renew();
+        }
+        assert_eq!((told(&mut allowance, 250), allowance.untold), (250, 0));
+        for _ in 0..100 {
+            allowance.renew();
+        }
+        assert_eq!(told(&mut allowance, 2000), 1000, "never more at once");
+    }
+}
