@@ -1,9 +1,11 @@
-//! What status flips do to the answer path: `cargo bench --bench churn -- [--seconds N] [--rounds N] [--flips N] [--pools N]`.
+//! What status flips do to the answer path:
+//! `cargo bench --bench churn -- [--seconds N] [--rounds N] [--flips N] [--pools N] [--cores N]`.
 //!
 //! 100,000 wide IPs over 1,000 virtual servers, each with an agent in this process; they report a thousand flips a second
-//! over the mesh, a tenth of them down at any time; once with a thousand pools between them, once with a pool for each. The node
-//! is pinned to core 0, the generator and the agents to core 1. A witness asks for the name that shows a flip until an answer does, so that what
-//! is measured is a client's view: the mesh, the publisher, the snapshot and the queue before the socket.
+//! over the mesh, a tenth of them down at any time; once with a thousand pools between them, once with a pool for each. The
+//! node is pinned to core 0, or to as many as `--cores` says, the generator and the agents to core 1; it answers with one
+//! worker. A witness asks for the name that shows a flip until an answer does, so that what is measured is a client's view:
+//! the mesh, the publisher, the snapshot and the queue before the socket.
 //!
 //! Not to be run under real-time priority: the worker and the generator would keep their cores while publisher and agents
 //! wait for them.
@@ -50,6 +52,7 @@ fn main() {
         rounds: number("--rounds", 5),
         duration: Duration::from_secs(number("--seconds", 3)),
         flips: number("--flips", 1000),
+        cores: number("--cores", 1) as usize,
     };
     println!("{}; {} rounds of {} s each way", table::machine(), plan.rounds, plan.duration.as_secs());
     let only = argument("--pools").map(|pools| vec![pools.parse().unwrap()]);
@@ -68,6 +71,8 @@ struct Plan {
     duration: Duration,
     /// Flips per second.
     flips: u64,
+    /// How many the node may use.
+    cores: usize,
 }
 
 impl Plan {
@@ -75,7 +80,7 @@ impl Plan {
         let folder = tempfile::tempdir().unwrap();
         cpu::pin(usize::from(cpu::cores() > 1));
         let mut agents = Agents::start(folder.path(), AGENTS, 1);
-        cpu::pin(0);
+        cpu::pin_to(0..self.cores);
         let probe = generator::query(0, &format!("w0.{}", data::ZONE), RecordType::A);
         let configuration = |folder: &Path, address| configuration(folder, address, pools, &agents);
         let node = Server::fairlead(folder.path(), configuration, &probe);
@@ -139,6 +144,7 @@ impl Plan {
 /// `w0` and so on over `pools` pools by turns, and `x0` and so on whose answer tells whether a virtual server is up.
 fn configuration(folder: &Path, address: SocketAddr, pools: usize, agents: &Agents) -> String {
     let mut text = yaml::head(folder, address) + &yaml::zone(folder, &data::master_file(10));
+    text.push_str("limits: { udp_workers: 1 }\n");
     text.push_str("datacenters: { datacenter-0: {}, datacenter-1: {}, datacenter-2: {}, datacenter-3: {} }\n");
     text.push_str(&agents.configuration(folder.parent().unwrap()));
     text.push_str("pools:\n");

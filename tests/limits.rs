@@ -274,8 +274,8 @@ fn transfers_are_limited_in_number() {
 }
 
 #[test]
-fn beyond_a_thousand_changes_the_log_tells_how_many_more_there_were() {
-    const VIRTUAL_SERVERS: usize = 1300;
+fn beyond_so_many_changes_the_log_tells_how_many_more_there_were() {
+    const VIRTUAL_SERVERS: usize = 3000;
     // Nobody listens there.
     let port = free_port();
     let one = |at: usize| format!("v{at}: {{address: 127.1.{}.{}, port: {port}}}", at >> 8, at & 0xff);
@@ -300,7 +300,7 @@ fn beyond_a_thousand_changes_the_log_tells_how_many_more_there_were() {
     }
     let (told, untold) = counts();
     assert_eq!(told + untold, VIRTUAL_SERVERS);
-    assert!(told >= 1000 && untold > 0, "{told} told, {untold} in sum");
+    assert!(told >= 500 && untold > 0, "{told} told, {untold} in sum");
     assert_eq!(running.metric(r#"fairlead_limit_hits_total{limit="log_changes"}"#), untold as f64);
     assert_eq!(running.metric(r#"fairlead_status_changes_total{kind="virtual_server"}"#), VIRTUAL_SERVERS as f64);
 }

@@ -64,25 +64,34 @@ fn a_node_starts_itself_again_with_the_tunables_that_suit_it_unless_they_are_set
     let listeners = format!("listeners: [{{address: 127.0.0.1, port: {port}}}]");
     fs::write(&path, format!("node: test\n{listeners}\nstate: {0}/state\n", folder.path().display())).unwrap();
     let log = folder.path().join("log");
-    let tunables = |set: Option<&str>| {
+    let has_huge_pages = Path::new("/sys/kernel/mm/transparent_hugepage").exists();
+    let tunables = |set: Option<(&str, &str)>| {
         let output = fs::File::create(&log).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_fairlead"));
         command.arg0("fl").args(["serve", "-c"]).arg(&path).stdout(output.try_clone().unwrap()).stderr(output);
-        match set {
-            Some(value) => command.env("GLIBC_TUNABLES", value),
-            None => command.env_remove("GLIBC_TUNABLES"),
-        };
+        command.env_remove("GLIBC_TUNABLES").env_remove("FAIRLEAD_HEAP_TUNED").envs(set);
         let node = start(&mut command, port, &log, "example.");
         let of_process = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", node.child.id())).unwrap();
         assert_eq!(of_process("cmdline"), format!("fl\0serve\0-c\0{}\0", path.display()));
         assert_eq!(of_process("comm"), "fairlead\n");
-        let found =
+        let ignores_pipe = of_process("status").lines().any(|line| {
+            let mask = line.strip_prefix("SigIgn:").map(|mask| u64::from_str_radix(mask.trim(), 16).unwrap());
+            mask.is_some_and(|mask| mask & 1 << (13 - 1) != 0)
+        });
+        assert!(ignores_pipe, "a client that goes away ends the node");
+        let asks_for_huge_pages =
+            of_process("smaps").lines().any(|line| line.starts_with("VmFlags:") && line.contains(" hg"));
+        let set =
             of_process("environ").split('\0').find_map(|one| Some(one.strip_prefix("GLIBC_TUNABLES=")?.to_owned()));
-        found.unwrap()
+        assert_eq!(asks_for_huge_pages, has_huge_pages && set.as_ref().is_some_and(|set| set.contains("hugetlb=1")));
+        set
     };
     let own = "glibc.malloc.perturb=0";
-    assert_eq!(tunables(Some(own)), own);
-    let chosen = tunables(None);
+    assert_eq!(tunables(Some(("GLIBC_TUNABLES", own))).unwrap(), own);
+    assert_eq!(tunables(Some(("MALLOC_ARENA_MAX", "2"))), None);
+    // Where the C library took them away, as from a program with file capabilities, it is not done without end.
+    assert_eq!(tunables(Some(("FAIRLEAD_HEAP_TUNED", "1"))), None);
+    let chosen = tunables(None).unwrap();
     // An unknown tunable is passed over without a word, so that the C library is asked which it has.
     let known = Command::new("/lib64/ld-linux-x86-64.so.2").arg("--list-tunables").output();
     let known =

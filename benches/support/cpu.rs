@@ -12,8 +12,13 @@ const TICKS: u64 = 100;
 
 /// Moves the calling thread to one core; threads and processes it starts inherit that.
 pub fn pin(core: usize) {
+    pin_to(core..core + 1);
+}
+
+/// Moves the calling thread to these cores, likewise.
+pub fn pin_to(cores: std::ops::Range<usize>) {
     let mut set = CpuSet::new();
-    set.set(core).unwrap();
+    cores.for_each(|core| set.set(core).unwrap());
     sched_setaffinity(Pid::from_raw(0), &set).unwrap();
 }
 

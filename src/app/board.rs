@@ -495,6 +495,27 @@ mod tests {
     }
 
     #[test]
+    fn a_flip_has_its_name_though_discovery_numbers_anew() {
+        let mut model = sample::model();
+        model.servers[0].discovery = Discovery::Enabled;
+        let mut board = board(model);
+        board.apply(&inventory(&["www", "a", "b"], 1), at(1));
+        board.settle(at(1)).unwrap();
+        let Fact::Verdict { server, source, verdict, at: moment, .. } =
+            sample::verdict("ny-lb1", Availability::Available, 2)
+        else {
+            panic!("a verdict")
+        };
+        board.apply(&Fact::Verdict { server, virtual_server: "b".into(), source, verdict, at: moment }, at(2));
+        board.apply(&inventory(&["www", "b"], 3), at(3));
+        let settled = board.settle(at(3)).unwrap();
+        let expected = ["virtual-server ny-lb1/b unknown -> available", "virtual-server ny-lb1/a unknown -> offline"];
+        assert_eq!(told(&settled), expected);
+        let Object::VirtualServer(id) = settled.flips[0].object else { panic!("a virtual server") };
+        assert_ne!(board.model().virtual_server_name(id), "ny-lb1/b", "it has another number now");
+    }
+
+    #[test]
     fn what_was_known_before_a_restart_is_used_and_a_found_address_with_it() {
         let mut model = sample::model();
         model.servers[0].discovery = Discovery::Enabled;

@@ -2,12 +2,12 @@
 //!
 //! A site that fails says so of each of its virtual servers, pools and wide IPs. Beyond that, line after line would cost the
 //! node more than the changes themselves, and journald drops all of a service's lines, the important ones too, when it
-//! gets more than 10,000 in 30 s. So each kind of object has an allowance of lines; what goes beyond it is counted and told
-//! in one line a second.
+//! gets more than 10,000 in 30 s. So each kind of object has an allowance of lines; what goes beyond it is counted in one
+//! line a second.
 
 use std::sync::Arc;
 
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::metrics::{Limit, Metrics};
 use crate::status::{Availability, Enabled, ObjectKind, Source, Status};
@@ -16,6 +16,8 @@ use crate::wideip::{Model, PoolId, VirtualServerId, WideIpId};
 /// Lines of one kind of object at once, and further ones each second: with three kinds 7,500 in 30 s.
 const LINES_AT_ONCE: u32 = 1000;
 const LINES_PER_SECOND: u32 = 50;
+/// Lines that the first words on an object leave to what happens after a start.
+const LINES_KEPT: u32 = 500;
 
 /// An object whose state changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +92,8 @@ pub(super) struct Teller {
     virtual_servers: Allowance,
     pools: Allowance,
     wide_ips: Allowance,
+    /// Of those that were not told, how many are no longer available.
+    lost: u64,
 }
 
 /// How many lines are left, and how many were not written.
@@ -100,7 +104,7 @@ struct Allowance {
 
 impl Teller {
     pub(super) const fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, virtual_servers: Allowance::FULL, pools: Allowance::FULL, wide_ips: Allowance::FULL }
+        Self { metrics, virtual_servers: Allowance::FULL, pools: Allowance::FULL, wide_ips: Allowance::FULL, lost: 0 }
     }
 
     /// Tells of each flip, as long as there are lines left for its kind.
@@ -112,28 +116,29 @@ impl Teller {
                 Object::Pool(_) => &mut self.pools,
                 Object::WideIp(_) => &mut self.wide_ips,
             };
-            if allowance.take() {
+            let kept = if flip.from.0 == Availability::Unknown { LINES_KEPT } else { 0 };
+            if allowance.take(kept) {
                 flip.log(model);
             } else {
                 self.metrics.limit_hit(Limit::LogChanges);
+                self.lost += u64::from(flip.from.0 == Availability::Available);
             }
         }
     }
 
     /// A second went by: there are more lines, and what was not told is told in sum.
     pub(super) fn renew(&mut self) {
-        let Allowance { untold: virtual_servers, .. } = self.virtual_servers;
-        let (pools, wide_ips) = (self.pools.untold, self.wide_ips.untold);
+        let kinds = [&mut self.virtual_servers, &mut self.pools, &mut self.wide_ips];
+        let [virtual_servers, pools, wide_ips] = kinds.map(Allowance::renew);
+        let no_longer_available = std::mem::take(&mut self.lost);
         if virtual_servers + pools + wide_ips > 0 {
-            warn!(
+            info!(
                 virtual_servers,
                 pools,
                 wide_ips,
-                "availability of so many more changed than the log tells one by one; `fairlead status` shows them as they are"
+                no_longer_available,
+                "availability changed of more objects than the log tells one by one; `fairlead status` shows them"
             );
-        }
-        for allowance in [&mut self.virtual_servers, &mut self.pools, &mut self.wide_ips] {
-            allowance.renew();
         }
     }
 }
@@ -141,17 +146,20 @@ impl Teller {
 impl Allowance {
     const FULL: Self = Self { left: LINES_AT_ONCE, untold: 0 };
 
-    /// Whether one more line may be written.
-    const fn take(&mut self) -> bool {
-        match self.left.checked_sub(1) {
-            Some(left) => self.left = left,
-            None => self.untold += 1,
+    /// Whether one more line may be written that leaves so many for others.
+    const fn take(&mut self, kept: u32) -> bool {
+        if self.left > kept {
+            self.left -= 1;
+            return true;
         }
-        self.untold == 0
+        self.untold += 1;
+        false
     }
 
-    fn renew(&mut self) {
-        *self = Self { left: self.left.saturating_add(LINES_PER_SECOND).min(LINES_AT_ONCE), untold: 0 };
+    /// Allows more lines; how many were not written.
+    fn renew(&mut self) -> u64 {
+        self.left = self.left.saturating_add(LINES_PER_SECOND).min(LINES_AT_ONCE);
+        std::mem::take(&mut self.untold)
     }
 }
 
@@ -162,17 +170,25 @@ mod tests {
     #[test]
     fn lines_end_and_come_back_second_by_second_and_what_was_not_told_is_counted() {
         let mut allowance = Allowance::FULL;
-        let told = |allowance: &mut Allowance, flips: u32| (0..flips).filter(|_| allowance.take()).count();
-        assert_eq!((told(&mut allowance, 1500), allowance.untold), (1000, 500));
-        allowance.renew();
-        assert_eq!((told(&mut allowance, 60), allowance.untold), (50, 10));
-        for _ in 0..5 {
-            allowance.renew();
+        let told = |allowance: &mut Allowance, flips: u32| (0..flips).filter(|_| allowance.take(0)).count();
+        assert_eq!(told(&mut allowance, 1500), 1000);
+        assert_eq!(allowance.renew(), 500);
+        assert_eq!(told(&mut allowance, 60), 50);
+        assert_eq!(allowance.renew(), 10);
+        for _ in 0..4 {
+            assert_eq!(allowance.renew(), 0);
         }
         assert_eq!((told(&mut allowance, 250), allowance.untold), (250, 0));
         for _ in 0..100 {
             allowance.renew();
         }
         assert_eq!(told(&mut allowance, 2000), 1000, "never more at once");
+    }
+
+    #[test]
+    fn the_first_words_of_a_start_leave_lines_for_what_follows() {
+        let mut allowance = Allowance::FULL;
+        assert_eq!((0..2000).filter(|_| allowance.take(LINES_KEPT)).count(), 500);
+        assert_eq!((0..2000).filter(|_| allowance.take(0)).count(), 500);
     }
 }

@@ -186,6 +186,7 @@ impl Publisher {
                 }
             }
         }
+        self.teller.renew();
         self.save_health();
         Ok(())
     }
@@ -292,6 +293,7 @@ impl Publisher {
             false => self.board.settle(now),
         };
         let Some(settled) = settled else { return };
+        self.has_flipped |= !settled.flips.is_empty();
         self.board.catalogs_mut().take_news().into_iter().for_each(tell_catalog);
         if let Some(targets) = settled.targets {
             self.schedule.replace(targets);
@@ -299,6 +301,7 @@ impl Publisher {
         let generation = settled.snapshot.generation;
         if generation <= self.snapshot.load().generation {
             error!(generation, "a snapshot older than the one in use was dropped");
+            self.teller.tell(&settled.flips, &settled.model);
             return;
         }
         self.replaced.push(self.snapshot.swap(Arc::new(settled.snapshot)));
@@ -307,7 +310,6 @@ impl Publisher {
         for served in self.waiting.drain(..) {
             let _ = served.send(()); // nobody waits where the writer has ended
         }
-        self.has_flipped |= !settled.flips.is_empty();
         self.teller.tell(&settled.flips, &settled.model);
     }
 

@@ -237,6 +237,7 @@ impl<S: AsyncRead + AsyncWrite> Session<'_, S> {
     /// Does what the peer asks for; an error ends the session.
     async fn perform(&mut self, actions: Vec<Action>) -> Option<LinkError> {
         let (clock, states) = (self.surroundings.clock, &self.surroundings.states);
+        let mut has_reported = false;
         for action in actions {
             match action {
                 Action::Send(body) => match frame::encode(body) {
@@ -244,7 +245,9 @@ impl<S: AsyncRead + AsyncWrite> Session<'_, S> {
                     _ => return Some(LinkError::SlowReader(WRITE_TIMEOUT)),
                 },
                 Action::Deliver(fact) => {
-                    states.reported(&self.name, clock.moment());
+                    if !std::mem::replace(&mut has_reported, true) {
+                        states.reported(&self.name, clock.moment());
+                    }
                     if let Ends::Facts(facts) = self.ends
                         && facts.send(fact).await.is_err()
                     {

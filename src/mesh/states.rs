@@ -286,14 +286,18 @@ impl PeerStates {
             return;
         }
         let mut inner = self.lock();
-        if !inner.peers.contains_key(name) && inner.peers.len() >= PEERS_MAX {
+        if let Some(state) = inner.peers.get_mut(name) {
+            return change(state);
+        }
+        if inner.peers.len() >= PEERS_MAX {
             let Some(gone) = inner.peers.iter().find(|(_, state)| !state.up).map(|(name, _)| Arc::clone(name)) else {
                 return;
             };
             inner.peers.remove(&gone);
         }
-        let fresh = || PeerState { since: now, ..PeerState::default() };
-        change(inner.peers.entry(Arc::clone(name)).or_insert_with(fresh));
+        let mut state = PeerState { since: now, ..PeerState::default() };
+        change(&mut state);
+        inner.peers.insert(Arc::clone(name), state);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -63,7 +63,9 @@ impl Table {
             }
             return changed;
         };
-        if self.entries.get_mut(index).is_some_and(|entry| entry.hear(source, verdict, at)) {
+        let &Verdict { availability, ref reason, measurements } = verdict;
+        let verdict = Verdict { availability, reason: self.reasons.share(reason), measurements };
+        if self.entries.get_mut(index).is_some_and(|entry| entry.hear(source, &verdict, at)) {
             changed.note(index, self.look(index));
         }
         changed

@@ -17,6 +17,7 @@ mod fact;
 mod merge;
 mod moment;
 mod overrides;
+mod reasons;
 mod remembered;
 mod table;
 mod types;

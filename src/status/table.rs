@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::entry::{Change, Entry, Surroundings};
 use super::overrides::Overrides;
+use super::reasons::Reasons;
 use super::{
     Ageing, Availability, Discovered, Enabled, Freshness, Measurements, Moment, ObjectKind, Report, Status, Watched,
     WatchedServer, WatchedVirtualServer,
@@ -41,6 +42,7 @@ pub struct Table {
     pub(super) servers: Vec<ServerState>,
     pub(super) entries: Vec<Entry>,
     pub(super) overrides: Overrides,
+    pub(super) reasons: Reasons,
     pub(super) server_index: HashMap<Arc<str>, usize>,
 }
 
@@ -67,6 +69,7 @@ impl Table {
             servers: Vec::new(),
             entries: Vec::new(),
             overrides: Overrides::default(),
+            reasons: Reasons::default(),
             server_index: HashMap::new(),
         };
         table.configure(watched, settings, now);
