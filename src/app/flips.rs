@@ -66,6 +66,11 @@ impl Flip {
         Self { object, from, to, source: now.source.clone(), reason: Arc::clone(&now.reason) }
     }
 
+    /// Whether what was available no longer is; one that an operator takes out of use is.
+    fn is_loss(&self) -> bool {
+        self.from.0 == Availability::Available && self.to.0 != Availability::Available
+    }
+
     fn log(&self, model: &Model) {
         let Self { object, source, reason, .. } = self;
         let (name, from, to) = (object.name(model), state(self.from), state(self.to));
@@ -121,7 +126,7 @@ impl Teller {
                 flip.log(model);
             } else {
                 self.metrics.limit_hit(Limit::LogChanges);
-                self.lost += u64::from(flip.from.0 == Availability::Available);
+                self.lost += u64::from(flip.is_loss());
             }
         }
     }
@@ -183,6 +188,26 @@ mod tests {
             allowance.renew();
         }
         assert_eq!(told(&mut allowance, 2000), 1000, "never more at once");
+    }
+
+    #[test]
+    fn the_sum_counts_losses_and_no_returns_or_operators_changes() {
+        use Availability::{Available, Offline};
+        let flip = |from, to| Flip {
+            object: Object::Pool(PoolId(0)),
+            from,
+            to,
+            source: Source::Derived,
+            reason: "a reason".into(),
+        };
+        let (up, down) = ((Available, Enabled::Enabled), (Offline, Enabled::Enabled));
+        let (lost, back, disabled) = (flip(up, down), flip(down, up), flip(up, (Available, Enabled::Disabled)));
+        let mut teller = Teller::new(Arc::new(Metrics::new("0", "test")));
+        teller.pools.left = 0;
+        teller.tell(&[lost.clone(), back, disabled, lost], &Model::default());
+        assert_eq!((teller.pools.untold, teller.lost), (4, 2));
+        teller.renew();
+        assert_eq!((teller.pools.untold, teller.lost), (0, 0));
     }
 
     #[test]
