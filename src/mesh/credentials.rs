@@ -219,7 +219,13 @@ fn bounded(path: &Path) -> Result<Vec<u8>, String> {
         }
         fs::read(path)
     };
-    read().map_err(|error| format!("{}: {error}", path.display()))
+    read().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => format!(
+            "{}: there is no such file; `fairlead mesh issue` where the authority is makes it, and it is read as soon as it is there",
+            path.display()
+        ),
+        _ => format!("{}: {error}", path.display()),
+    })
 }
 
 #[cfg(test)]
@@ -263,7 +269,7 @@ mod tests {
                 CredentialFiles::new(&node, name.into(), role, Clock::start()).current().unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         };
-        check("ns1", Role::Dns, "authority.pem: No such file");
+        check("ns1", Role::Dns, "authority.pem: there is no such file; `fairlead mesh issue`");
         issue(folder.path(), "ns1", Role::Dns);
         check("ns2", Role::Dns, "it is for spiffe://test/dns/ns1, and here spiffe://test/dns/ns2 is needed");
         check("ns1", Role::Lb, "it is for spiffe://test/dns/ns1, and here spiffe://test/lb/ns1 is needed");
