@@ -61,8 +61,12 @@ fn a_node_starts_itself_again_with_the_tunables_that_suit_it_unless_they_are_set
     let folder = tempfile::tempdir().unwrap();
     let port = free_port();
     let path = folder.path().join("fairlead.yaml");
-    let listeners = format!("listeners: [{{address: 127.0.0.1, port: {port}}}]");
-    fs::write(&path, format!("node: test\n{listeners}\nstate: {0}/state\n", folder.path().display())).unwrap();
+    let (admin, shown) = (free_port(), folder.path().display());
+    let configuration = format!(
+        "node: test\nlisteners: [{{address: 127.0.0.1, port: {port}}}]\nadmin: {{address: 127.0.0.1:{admin}}}\n\
+         state: {shown}/state\ncontrol: {shown}/control.sock\n"
+    );
+    fs::write(&path, configuration).unwrap();
     let log = folder.path().join("log");
     // Where all memory has huge pages, or none, the C library does not ask for them.
     let asked_for = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
@@ -141,7 +145,11 @@ fn the_quick_start_prints_what_its_comments_say() {
     let script = format!("set -e; export PATH=\"{build}:$PATH:/usr/sbin\"\n{}", lines.join("\necho '--'\n"));
     let output = Command::new("bash").args(["-c", &script]).current_dir(&folder).output().unwrap();
     let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{text}\n{errors}");
+    let logs = || {
+        let of = |name: &str| fs::read_to_string(folder.join(format!("run/{name}.log"))).unwrap_or_default();
+        ["ns1", "agent-newyork", "agent-london"].map(|name| format!("{name}:\n{}", of(name))).join("\n")
+    };
+    assert!(output.status.success(), "{text}\n{errors}\n{}", logs());
     let printed: Vec<&str> = text.split("--\n").map(str::trim).collect();
     for (line, printed) in lines.iter().zip(&printed) {
         let comment = line.split_once("# ").map_or("", |(_, comment)| comment);
