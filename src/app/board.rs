@@ -200,11 +200,6 @@ impl Board {
         guard::emptied(&self.model, &self.table, &after)
     }
 
-    /// Whether the next snapshot may be made of another model, which takes a while where there are many wide IPs.
-    pub(super) fn may_take_long(&self) -> bool {
-        self.is_stale || !self.pending.inventories.is_empty()
-    }
-
     /// Makes the next snapshot if anything changed that shows in one.
     pub(super) fn settle(&mut self, now: Moment) -> Option<Settled> {
         if !self.is_changed() {
@@ -232,8 +227,9 @@ impl Board {
         self.generation += 1;
         let snapshot = match self.last.take() {
             Some(last) if !self.is_stale => {
-                let zones = self.prepared.views.iter().map(|view| view.zones.clone());
-                last.with_wide_ips(self.generation, self.tables.clone()).with_zones(zones)
+                let next = last.with_wide_ips(self.generation, self.tables.clone());
+                let zones = || self.prepared.views.iter().map(|view| view.zones.clone());
+                if self.has_other_zones { next.with_zones(zones()) } else { next }
             }
             _ => self.whole_snapshot(),
         };

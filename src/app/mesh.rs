@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use super::clock::Clock;
@@ -31,6 +32,7 @@ pub(super) fn dialer(
     at: Clock,
     sender: mpsc::Sender<Fact>,
     states: PeerStates,
+    runtime: Handle,
 ) -> Result<Dialer, String> {
     Ok(Dialer::new(DialerContext {
         local: local(settings)?,
@@ -38,6 +40,7 @@ pub(super) fn dialer(
         clock: clock(at),
         facts: sender,
         states,
+        runtime,
         back_off: BackOff::default(),
     }))
 }

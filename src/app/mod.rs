@@ -26,6 +26,7 @@ mod mesh;
 mod names;
 mod node;
 pub mod operations;
+mod paced;
 mod prepare;
 mod publisher;
 mod readiness;

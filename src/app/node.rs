@@ -17,6 +17,7 @@ use super::ledger::Ledger;
 use super::memory::{self, Now};
 use super::mesh;
 use super::operations::Operations;
+use super::paced::Paced;
 use super::prepare::Prepared;
 use super::publisher::{COMMANDS_MAX, FACTS_MAX, Publisher};
 use super::reload::{self, Reloader};
@@ -48,6 +49,8 @@ pub struct Node {
     control: PathBuf,
     operations: Arc<Operations>,
     tasks: Tasks,
+    /// Where health becomes snapshots.
+    paced: Paced,
 }
 
 /// Why a node could not start.
@@ -91,6 +94,8 @@ impl Node {
             Listeners::start(&descriptors::fit(&config.listeners), &service).map_err(StartError::Listeners)?;
 
         let mut tasks = Tasks::new(Arc::clone(&metrics));
+        let paced = Paced::start("publisher")
+            .map_err(|error| StartError::Other(format!("starting the thread that publishes: {error}")))?;
         let (facts, facts_in) = mpsc::channel(FACTS_MAX);
         let (commands, commands_in) = mpsc::channel(COMMANDS_MAX);
         let (saves, saves_in) = mpsc::channel(SAVES_MAX);
@@ -102,7 +107,8 @@ impl Node {
         let dialled = watch::Sender::new(config.mesh.as_ref().map(|mesh| mesh.peers.clone()).unwrap_or_default());
         let peers = PeerStates::counting(Arc::clone(&metrics));
         if let Some(settings) = &config.mesh {
-            let dialer = mesh::dialer(settings, clock, facts.clone(), peers.clone()).map_err(StartError::Other)?;
+            let dialer = mesh::dialer(settings, clock, facts.clone(), peers.clone(), paced.handle().clone())
+                .map_err(StartError::Other)?;
             let state = (dialer, dialled.subscribe(), tasks.drain());
             tasks.keep("mesh", state, |(dialer, peers, drain)| Box::pin(mesh::run(dialer, peers, drain)));
         }
@@ -134,7 +140,8 @@ impl Node {
             Publisher::new(board, Arc::clone(&snapshot), published, schedule, saves, Arc::clone(&metrics), clock);
         mesh::listen(config.mesh.as_ref(), clock, &peers, publisher.offered(), &mut tasks)
             .map_err(StartError::Other)?;
-        tasks.spawn("publisher", publisher.run(facts_in, commands_in, versions_in, new_versions_in, tasks.drain()));
+        let publishing = publisher.run(facts_in, commands_in, versions_in, new_versions_in, tasks.drain());
+        tasks.spawn_on(paced.handle(), "publisher", publishing);
         let reloader = Reloader::new(
             path,
             &config,
@@ -167,7 +174,7 @@ impl Node {
         tasks
             .keep("control", state, |(control, operations, drain)| Box::pin(serve_control(control, operations, drain)));
         info!(node = %config.node, "serving");
-        Ok(Self { listeners, admin, control: config.control, operations, tasks })
+        Ok(Self { listeners, admin, control: config.control, operations, tasks, paced })
     }
 
     /// The addresses that answer DNS, with the ports the system chose where 0 was configured.
@@ -192,14 +199,14 @@ impl Node {
 
     /// Serves until `stop` is ready or a task ends by itself, then drains and stops.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), UnexpectedEnd> {
-        let Self { listeners, admin, tasks, .. } = self;
+        let Self { listeners, admin, tasks, paced, .. } = self;
         let outcome = tasks.run_until(stop).await;
         // The listeners answer what is queued and join their threads: not a task's business.
         let stopped = tokio::task::spawn_blocking(move || listeners.stop());
         if let Err(error) = stopped.await {
             warn!(%error, "the listeners did not stop cleanly");
         }
-        drop(admin);
+        drop((admin, paced));
         outcome
     }
 }

@@ -1,4 +1,5 @@
-//! The only writer: facts, commands and time come in, one snapshot after the other goes out.
+//! The only writer: facts, commands and time come in, one snapshot after the other goes out. It runs where the sessions of
+//! the mesh run, after those that reported in the same turn, so that their reports become one snapshot.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 use super::background::{self, Priority};
@@ -35,11 +36,6 @@ use crate::update::NewVersion;
 pub(super) const FACTS_MAX: usize = 8192;
 /// How many commands may wait.
 pub(super) const COMMANDS_MAX: usize = 64;
-/// How many facts are taken at once.
-const BATCH_MAX: usize = 1024;
-/// How long a change waits for others, so that a burst becomes one snapshot. Far below what a person or a DNS client
-/// notices.
-const COALESCE: Duration = Duration::from_millis(3);
 /// How long publishing pauses after a panic, so that one that comes back at once does not take the processor.
 const PANIC_PAUSE: Duration = Duration::from_millis(100);
 /// How often verdicts and overrides are looked at for their age.
@@ -96,14 +92,13 @@ struct Inputs {
     drain: Drain,
     ageing: Interval,
     saving: Interval,
-    batch: Vec<Fact>,
 }
 
 /// The publisher's belongings.
 pub(super) struct Publisher {
     board: Board,
     snapshot: Arc<ArcSwap<Snapshot>>,
-    /// Tells the generation of each snapshot once it is in use.
+    /// Tells the generation of each snapshot with other zones than the last once it is in use.
     published: watch::Sender<u64>,
     schedule: Schedule,
     saves: mpsc::Sender<Save>,
@@ -172,8 +167,7 @@ impl Publisher {
             interval
         };
         let (ageing, saving) = (every(AGEING_PERIOD), every(SAVE_PERIOD));
-        let batch = Vec::with_capacity(BATCH_MAX);
-        let mut inputs = Inputs { facts, commands, versions, updates, drain, ageing, saving, batch };
+        let mut inputs = Inputs { facts, commands, versions, updates, drain, ageing, saving };
         let metrics = Arc::clone(&self.metrics);
         loop {
             match metrics.survive(Site::Task, self.turn(&mut inputs)).await {
@@ -193,17 +187,15 @@ impl Publisher {
 
     /// Takes what comes first and publishes what follows from it.
     async fn turn(&mut self, inputs: &mut Inputs) -> Result<ControlFlow<()>, String> {
-        let Inputs { facts, commands, versions, updates, drain, ageing, saving, batch } = inputs;
+        let Inputs { facts, commands, versions, updates, drain, ageing, saving } = inputs;
         tokio::select! {
             () = drain.requested() => return Ok(ControlFlow::Break(())),
-            taken = facts.recv_many(batch, BATCH_MAX) => {
-                if taken == 0 {
-                    return Err("nobody is left to report health".into());
-                }
-                if facts.len() + taken >= FACTS_MAX {
+            fact = facts.recv() => {
+                let Some(fact) = fact else { return Err("nobody is left to report health".into()) };
+                if facts.len() + 1 >= FACTS_MAX {
                     self.metrics.limit_hit(Limit::Facts);
                 }
-                self.gather(batch, facts).await;
+                self.take(&fact, facts);
             }
             Some(command) = commands.recv() => self.handle(command),
             Some(new) = versions.recv() => self.board.replace_zone(new),
@@ -259,27 +251,12 @@ impl Publisher {
         });
     }
 
-    /// Takes the batch and, where it changed anything, what comes within the next moment.
-    async fn gather(&mut self, batch: &mut Vec<Fact>, facts: &mut mpsc::Receiver<Fact>) {
-        self.take(batch);
-        if !self.board.is_changed() {
-            return;
-        }
-        let until = Instant::now() + COALESCE;
-        loop {
-            tokio::select! {
-                () = sleep_until(until) => return,
-                taken = facts.recv_many(batch, BATCH_MAX) => match taken {
-                    0 => return,
-                    _ => self.take(batch),
-                },
-            }
-        }
-    }
-
-    fn take(&mut self, batch: &mut Vec<Fact>) {
+    /// Takes a fact and those that wait behind it.
+    fn take(&mut self, first: &Fact, facts: &mut mpsc::Receiver<Fact>) {
         let now = self.clock.now();
-        for fact in batch.drain(..) {
+        self.board.apply(first, now);
+        // No more than may wait at a time, for there may be no end to them.
+        for fact in (1..FACTS_MAX).map_while(|_| facts.try_recv().ok()) {
             self.board.apply(&fact, now);
         }
     }
@@ -288,11 +265,7 @@ impl Publisher {
     fn publish(&mut self) {
         self.let_go();
         let now = self.clock.now();
-        let settled = match self.board.may_take_long() {
-            true => background::in_place(|| self.board.settle(now)),
-            false => self.board.settle(now),
-        };
-        let Some(settled) = settled else { return };
+        let Some(settled) = self.board.settle(now) else { return };
         self.has_flipped |= !settled.flips.is_empty();
         self.board.catalogs_mut().take_news().into_iter().for_each(tell_catalog);
         if let Some(targets) = settled.targets {
@@ -304,8 +277,12 @@ impl Publisher {
             self.teller.tell(&settled.flips, &settled.model);
             return;
         }
-        self.replaced.push(self.snapshot.swap(Arc::new(settled.snapshot)));
-        self.published.send_replace(generation);
+        let snapshot = Arc::new(settled.snapshot);
+        let before = self.snapshot.swap(Arc::clone(&snapshot));
+        if !snapshot.has_same_zones(&before) {
+            self.published.send_replace(generation);
+        }
+        self.replaced.push(before);
         self.metrics.set_generation(generation);
         for served in self.waiting.drain(..) {
             let _ = served.send(()); // nobody waits where the writer has ended
@@ -446,6 +423,7 @@ mod tests {
         facts: mpsc::Sender<Fact>,
         commands: mpsc::Sender<Command>,
         snapshot: Arc<ArcSwap<Snapshot>>,
+        published: watch::Receiver<u64>,
         store: Store,
         _tasks: Tasks,
         _folder: tempfile::TempDir,
@@ -465,12 +443,12 @@ mod tests {
         let options = ScheduleOptions { origin: clock.started(), concurrency: 1, seed: 1, authorities };
         let schedule = Schedule::start(Vec::new(), options, facts.clone());
         let metrics = Arc::new(Metrics::new("0", "test"));
-        let publisher =
-            Publisher::new(board, Arc::clone(&snapshot), watch::Sender::new(0), schedule, saves, metrics, clock);
+        let (sender, published) = watch::channel(0);
+        let publisher = Publisher::new(board, Arc::clone(&snapshot), sender, schedule, saves, metrics, clock);
         tasks.keep("saver", (store.clone(), saves_in), |(store, saves)| Box::pin(saver::run(store, saves)));
         let (versions, updates) = (mpsc::channel(1).1, mpsc::channel(1).1);
         tasks.spawn("publisher", publisher.run(facts_in, commands_in, versions, updates, tasks.drain()));
-        World { facts, commands, snapshot, store, _tasks: tasks, _folder: folder }
+        World { facts, commands, snapshot, published, store, _tasks: tasks, _folder: folder }
     }
 
     async fn disable(world: &World, name: &str, guard: Guard) -> Result<Vec<String>, String> {
@@ -508,6 +486,7 @@ mod tests {
         let generation = tokio::time::timeout(Duration::from_secs(5), settled).await.unwrap();
         assert!((2..50).contains(&generation), "{generation} snapshots of 1000 facts");
         assert!(world.snapshot.load().generation >= generation);
+        assert!(!world.published.has_changed().unwrap(), "who follows zones was told of health");
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -125,7 +126,15 @@ impl Tasks {
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
-        let id = self.set.spawn(task).id();
+        self.spawn_on(&Handle::current(), name, task);
+    }
+
+    /// As [`Self::spawn`], on this runtime.
+    pub fn spawn_on<F>(&mut self, runtime: &Handle, name: impl Into<String>, task: F)
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        let id = self.set.spawn_on(task, runtime).id();
         self.names.insert(id, name.into());
     }
 

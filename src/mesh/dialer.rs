@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -69,11 +70,13 @@ pub struct DialerContext {
     pub facts: mpsc::Sender<Fact>,
     /// Where the state of every peer is kept.
     pub states: PeerStates,
+    /// Where the sessions run.
+    pub runtime: Handle,
     /// How long to wait between attempts.
     pub back_off: BackOff,
 }
 
-/// Keeps a session with every configured agent and DNS node. Needs a tokio runtime; dropping it ends the sessions.
+/// Keeps a session with every configured agent and DNS node. Dropping it ends the sessions.
 #[derive(Debug)]
 pub struct Dialer {
     context: DialerContext,
@@ -106,7 +109,7 @@ impl Dialer {
         for remote in peers.iter().filter(|remote| !self.peers.contains_key(remote)).cloned().collect::<Vec<_>>() {
             let (stop, stopped) = watch::channel(false);
             self.context.states.expect(&remote.name, remote.address, self.context.clock.moment());
-            let handle = tokio::spawn(keep(self.context.clone(), remote.clone(), stopped));
+            let handle = self.context.runtime.spawn(keep(self.context.clone(), remote.clone(), stopped));
             self.peers.insert(remote, Task { stop, handle });
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
@@ -103,6 +104,7 @@ impl Mesh {
             clock: self.clock,
             facts: sender,
             states: PeerStates::default(),
+            runtime: Handle::current(),
             back_off,
         };
         let states = context.states.clone();

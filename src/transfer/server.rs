@@ -67,7 +67,7 @@ impl Server {
         }
     }
 
-    /// Serves `requests` and follows `published`, the generations of snapshots, until `drain` is ready.
+    /// Serves `requests` and follows `published`, the generations of snapshots with other zones, until `drain` is ready.
     ///
     /// # Errors
     /// The other ends of its channels are gone.
