@@ -1,7 +1,8 @@
-//! Which members of a small pool are usable: four octets per pool beside its row, so that the flip of a virtual server
-//! that leaves its pools available is published without making their rows anew.
+//! Which members of a small pool are usable: a word per pool beside its row, so that the flip of a virtual server that leaves
+//! its pools available is published without making their rows anew.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::VirtualServerView;
 use super::derive::is_usable;
@@ -11,18 +12,13 @@ use crate::status::{Availability, Enabled, Freshness};
 /// The most members of a pool that has marks.
 pub(super) const MARKED_MAX: usize = 16;
 
-/// One bit for each member of a pool.
+/// One bit for each member of a pool, and within what they may change while its row stays as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Marks {
     /// Those that may be answered: enabled, available or unknown, and with something to answer.
     pub(super) usable: u16,
     /// Those of them that are available.
     available: u16,
-}
-
-/// Within what the marks of a pool may change while its row stays as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Bounds {
     /// The members that are enabled and have something to answer.
     candidates: u16,
     /// The fewest usable members; 0 where every change needs another row.
@@ -30,30 +26,36 @@ pub(super) struct Bounds {
 }
 
 impl Marks {
-    /// The marks of a pool whose members are in these states, and the bounds that hold if it is available and needs so
-    /// many of them.
-    pub(super) fn of(states: &[MemberState], needed: u32) -> (Self, Bounds) {
+    /// The marks of a pool whose members are in these states; they may change while `needed` of them are usable.
+    pub(super) fn of(states: &[MemberState], needed: u32) -> Self {
         let bits = |holds: &dyn Fn(&MemberState) -> bool| {
             states.iter().zip(0..).filter(|(state, _)| holds(state)).fold(0, |bits, (_, at)| bits | bit(at))
         };
         let is_candidate = |state: &MemberState| state.is_enabled && state.can_be_answered;
-        let marks = Self {
+        Self {
             usable: bits(&|state| is_candidate(state) && is_usable(state.availability)),
             available: bits(&|state| is_candidate(state) && state.availability == Availability::Available),
-        };
-        (marks, Bounds { candidates: bits(&is_candidate), needed: u8::try_from(needed.max(1)).unwrap_or(0) })
+            candidates: bits(&is_candidate),
+            needed: u8::try_from(needed.max(1)).unwrap_or(0),
+        }
+    }
+
+    /// The same, but that every change needs another row: the pool is not available.
+    pub(super) const fn fixed(self) -> Self {
+        Self { candidates: 0, needed: 0, ..self }
     }
 
     /// The marks after a change of one member; none where the pool's row must be made anew, as for one that was not
     /// available or will not be.
-    pub(super) fn with(self, bounds: Bounds, member: u32, availability: Availability) -> Option<Self> {
-        let bit = bit(member) & bounds.candidates;
+    fn with(self, member: u32, availability: Availability) -> Option<Self> {
+        let bit = bit(member) & self.candidates;
         let set = |bits: u16, holds| if holds { bits | bit } else { bits & !bit };
         let marks = Self {
             usable: set(self.usable, is_usable(availability)),
             available: set(self.available, availability == Availability::Available),
+            ..self
         };
-        let stays = bounds.needed > 0 && marks.usable.count_ones() >= bounds.needed.into() && marks.available != 0;
+        let stays = self.needed > 0 && marks.usable.count_ones() >= self.needed.into() && marks.available != 0;
         stays.then_some(marks)
     }
 
@@ -61,6 +63,21 @@ impl Marks {
     #[inline]
     pub(super) fn has(usable: u16, member: u32) -> bool {
         usable & bit(member) != 0
+    }
+
+    const fn to_word(self) -> u64 {
+        let [a, b] = self.usable.to_le_bytes();
+        let [c, d] = self.available.to_le_bytes();
+        let [e, f] = self.candidates.to_le_bytes();
+        u64::from_le_bytes([a, b, c, d, e, f, self.needed, 0])
+    }
+
+    #[inline]
+    const fn from_word(word: u64) -> Self {
+        let [a, b, c, d, e, f, needed, _] = word.to_le_bytes();
+        let [usable, available, candidates] =
+            [u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]), u16::from_le_bytes([e, f])];
+        Self { usable, available, candidates, needed }
     }
 }
 
@@ -77,61 +94,58 @@ impl VirtualServerView {
     }
 }
 
-/// Values per piece: a publish copies a pointer per piece and the pieces it changes.
+/// Pools per piece: other rows copy a pointer per piece and the pieces of their pools.
 const PIECE: usize = 512;
 
-/// A shared list of small values that is never changed; a copy with some replaced shares the pieces without them.
+type Piece = Arc<[AtomicU64; PIECE]>;
+
+/// The marks of all pools. A change within their bounds happens in place, and shows in every snapshot that shares the piece:
+/// all of them have the same row of the pool, for another row comes with a piece of its own. So what a reader finds always
+/// fits the row it has, and no snapshot is copied for it. One thread changes them.
 #[derive(Debug, Clone)]
-pub(super) struct Dense<T> {
-    pieces: Arc<[Arc<[T; PIECE]>]>,
+pub(super) struct MarkList {
+    pieces: Arc<[Piece]>,
 }
 
-impl<T: Copy + Default> Dense<T> {
-    /// A list of `length` default values.
+impl MarkList {
+    /// The marks of so many pools without any.
     pub(super) fn new(length: usize) -> Self {
-        Self { pieces: (0..length.div_ceil(PIECE)).map(|_| Arc::new([T::default(); PIECE])).collect() }
+        Self { pieces: (0..length.div_ceil(PIECE)).map(|_| piece(|_| 0)).collect() }
     }
 
-    /// One value; the default behind the end.
+    /// Those of one pool; none behind the end.
     #[inline]
-    pub(super) fn get(&self, index: usize) -> T {
-        value(&self.pieces, index)
+    pub(super) fn get(&self, pool: usize) -> Marks {
+        let slot = self.pieces.get(pool / PIECE).and_then(|piece| piece.get(pool % PIECE));
+        Marks::from_word(slot.map_or(0, |slot| slot.load(Ordering::Relaxed)))
     }
 
-    /// A copy to be changed.
-    pub(super) fn edit(&self) -> Editing<T> {
-        Editing { pieces: self.pieces.to_vec() }
-    }
-}
-
-/// A list under change.
-pub(super) struct Editing<T> {
-    pieces: Vec<Arc<[T; PIECE]>>,
-}
-
-impl<T: Copy + Default> Editing<T> {
-    /// One value; the default behind the end.
-    pub(super) fn get(&self, index: usize) -> T {
-        value(&self.pieces, index)
+    /// Marks in place what became of a member; false where the pool's row must be made anew.
+    pub(super) fn mark(&self, pool: usize, member: u32, availability: Availability) -> bool {
+        let Some(slot) = self.pieces.get(pool / PIECE).and_then(|piece| piece.get(pool % PIECE)) else { return false };
+        let marks = Marks::from_word(slot.load(Ordering::Relaxed)).with(member, availability);
+        // Whoever loads the next snapshot sees it, as all that was written before.
+        marks.inspect(|marks| slot.store(marks.to_word(), Ordering::Relaxed)).is_some()
     }
 
-    /// Replaces one value.
-    pub(super) fn set(&mut self, index: usize, value: T) {
-        let piece = self.pieces.get_mut(index / PIECE).map(Arc::make_mut);
-        if let Some(slot) = piece.and_then(|piece| piece.get_mut(index % PIECE)) {
-            *slot = value;
+    /// A copy with the marks of other rows.
+    pub(super) fn with(&self, others: impl IntoIterator<Item = (usize, Marks)>) -> Self {
+        let mut pieces = self.pieces.to_vec();
+        for (pool, marks) in others {
+            let Some(of_pool) = pieces.get_mut(pool / PIECE) else { continue };
+            if Arc::get_mut(of_pool).is_none() {
+                *of_pool = piece(|at| of_pool.get(at).map_or(0, |slot| slot.load(Ordering::Relaxed)));
+            }
+            if let Some(slot) = Arc::get_mut(of_pool).and_then(|piece| piece.get_mut(pool % PIECE)) {
+                *slot.get_mut() = marks.to_word();
+            }
         }
-    }
-
-    /// The list as it is now.
-    pub(super) fn finish(self) -> Dense<T> {
-        Dense { pieces: self.pieces.into() }
+        Self { pieces: pieces.into() }
     }
 }
 
-#[inline]
-fn value<T: Copy + Default>(pieces: &[Arc<[T; PIECE]>], index: usize) -> T {
-    pieces.get(index / PIECE).and_then(|piece| piece.get(index % PIECE)).copied().unwrap_or_default()
+fn piece(word: impl Fn(usize) -> u64) -> Piece {
+    Arc::new(std::array::from_fn(|at| AtomicU64::new(word(at))))
 }
 
 #[cfg(test)]
@@ -147,8 +161,7 @@ mod tests {
     fn a_change_is_a_mark_while_the_pool_stays_available() {
         let check = |states: &[Availability], needed, (member, becomes), expected: Option<u16>| {
             let states: Vec<MemberState> = states.iter().copied().map(state).collect();
-            let (marks, bounds) = Marks::of(&states, needed);
-            let after = marks.with(bounds, member, becomes).map(|marks| marks.usable);
+            let after = Marks::of(&states, needed).with(member, becomes).map(|marks| marks.usable);
             assert_eq!(after, expected, "{states:?} {member} {becomes}");
         };
         check(&[Available, Available], 1, (0, Offline), Some(0b10));
@@ -167,24 +180,34 @@ mod tests {
     fn what_is_disabled_or_has_no_address_gets_no_mark() {
         let off = MemberState { is_enabled: false, ..state(Available) };
         let bare = MemberState { can_be_answered: false, ..state(Available) };
-        let (marks, bounds) = Marks::of(&[off, bare, state(Available)], 1);
+        let marks = Marks::of(&[off, bare, state(Available)], 1);
         assert_eq!(marks.usable, 0b100);
-        assert_eq!(marks.with(bounds, 0, Available), Some(marks));
-        assert_eq!(marks.with(bounds, 1, Offline), Some(marks));
+        assert_eq!(marks.with(0, Available), Some(marks));
+        assert_eq!(marks.with(1, Offline), Some(marks));
+        assert_eq!(marks.fixed().with(2, Available), None);
     }
 
     #[test]
-    fn a_change_replaces_its_values_and_shares_the_other_pieces() {
-        let before = Dense::<u8>::new(2000);
-        let mut editing = before.edit();
-        editing.set(600, 1);
-        editing.set(601, 2);
-        editing.set(9999, 3);
-        assert_eq!((editing.get(600), editing.get(9999)), (1, 0));
-        let after = editing.finish();
-        assert_eq!([after.get(599), after.get(600), after.get(601), after.get(9999)], [0, 1, 2, 0]);
-        assert_eq!(before.get(600), 0);
-        let shared: Vec<bool> = (0..4).map(|at| Arc::ptr_eq(&before.pieces[at], &after.pieces[at])).collect();
+    fn a_mark_shows_in_every_list_with_the_same_row_and_another_row_in_its_own() {
+        let marks = Marks::of(&[state(Available), state(Available)], 1);
+        let first = MarkList::new(2000).with([(600, marks), (601, marks), (9999, marks)]);
+        let usable = |list: &MarkList, pool| list.get(pool).usable;
+        assert_eq!([599, 600, 601, 9999].map(|pool| usable(&first, pool)), [0, 0b11, 0b11, 0]);
+        let second = first.with([(1, marks)]);
+        assert!(second.mark(600, 0, Offline));
+        assert_eq!((usable(&first, 600), usable(&second, 600)), (0b10, 0b10), "both have the same row");
+        let third = second.with([(601, marks.fixed())]);
+        assert!(third.mark(600, 0, Available) && !third.mark(601, 0, Offline) && !third.mark(9999, 0, Offline));
+        assert_eq!((usable(&second, 600), usable(&third, 600)), (0b10, 0b11), "a piece of its own");
+        assert!(second.mark(601, 1, Offline), "the row before is as it was");
+        assert_eq!((usable(&second, 601), usable(&third, 601)), (0b01, 0b11));
+        let shared: Vec<bool> = (0..4).map(|at| Arc::ptr_eq(&second.pieces[at], &third.pieces[at])).collect();
         assert_eq!(shared, [true, false, true, true]);
+    }
+
+    #[test]
+    fn marks_are_what_their_word_says() {
+        let marks = Marks { usable: 0x8001, available: 0x8000, candidates: 0xC003, needed: 200 };
+        assert_eq!(Marks::from_word(marks.to_word()), marks);
     }
 }

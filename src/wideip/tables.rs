@@ -8,7 +8,7 @@ use super::chunks::Chunks;
 use super::derive::effective;
 use super::ids::index;
 use super::layout::{Layout, pool_and_member};
-use super::marks::{Bounds, Dense, Marks};
+use super::marks::{MarkList, Marks};
 use super::members::MemberSource;
 use super::rows::{Before, Making, MemberState, PoolHead, WideIpHead, pool_head, pool_row, wide_ip_row};
 use super::{Model, Pool, PoolId, VirtualServerId, WideIp, WideIpId};
@@ -20,7 +20,8 @@ use crate::topology::Topology;
 use crate::wire::RecordType;
 use crate::zone::ViewName;
 
-/// All that decisions depend on, as one value that never changes; a refreshed copy shares what did not change.
+/// All that decisions depend on, as one value of which a refreshed copy shares what did not change. It never changes itself
+/// but in one thing: which members of a small pool that stays available are usable is marked in place.
 #[derive(Debug, Clone)]
 pub struct Tables {
     pub(super) model: Arc<Model>,
@@ -28,9 +29,7 @@ pub struct Tables {
     pub(super) layout: Arc<Layout>,
     pub(super) pools: Chunks<PoolHead>,
     /// Which members of small pools are usable now, whatever was when their rows were made.
-    pub(super) marks: Dense<Marks>,
-    /// Within what those may change.
-    bounds: Dense<Bounds>,
+    pub(super) marks: MarkList,
     pub(super) wide_ips: Chunks<WideIpHead>,
     pub(super) virtual_servers: Chunks<Option<VirtualServerView>>,
     pub(super) servers: Chunks<Option<Status>>,
@@ -74,7 +73,7 @@ struct Gathered {
     /// The states of the members of one pool.
     members: Vec<MemberState>,
     /// The marks of the pools made.
-    marks: Vec<(usize, Marks, Bounds)>,
+    marks: Vec<(usize, Marks)>,
 }
 
 impl Tables {
@@ -132,8 +131,7 @@ impl Tables {
     ) -> Self {
         let mut tables = Self {
             pools: Chunks::build(0, |_, _| PoolHead::default()),
-            marks: Dense::new(model.pools.len()),
-            bounds: Dense::new(model.pools.len()),
+            marks: MarkList::new(model.pools.len()),
             wide_ips: Chunks::build(0, |_, _| WideIpHead::default()),
             virtual_servers: Chunks::build(model.virtual_servers.len(), |at, _| view(status, at)),
             servers: Chunks::build(0, |_, _| None),
@@ -159,8 +157,7 @@ impl Tables {
         tables.datacenters = Chunks::build(tables.model.datacenters.len(), |at, _| tables.make_datacenter(at, None));
         let above = (0..).zip(&tables.layout.pools).filter(|(_, pool)| pool.level > 0);
         let dirty = Dirty { pools: above.map(|(at, pool)| (pool.level, at)).collect(), wide_ips: BTreeSet::new() };
-        let marks = tables.marks.clone();
-        tables.propagate(dirty, &marks, &mut Shifts::default());
+        tables.propagate(dirty, &mut Shifts::default());
         tables
     }
 
@@ -191,14 +188,13 @@ impl Tables {
                 tables.mark_object(*kind, name, &mut dirty);
             }
         }
-        tables.propagate(dirty, &self.marks, shifts);
+        tables.propagate(dirty, shifts);
         tables.refresh_servers(status, changed);
         tables
     }
 
     /// Marks in small pools what became of virtual servers since `before`; names the pools whose rows that leaves wrong.
-    fn mark(&mut self, before: &Self, virtual_servers: &[usize], dirty: &mut Dirty) {
-        let mut marks = self.marks.edit();
+    fn mark(&self, before: &Self, virtual_servers: &[usize], dirty: &mut Dirty) {
         for &virtual_server in virtual_servers {
             let standing = |tables: &Self| tables.virtual_servers.get(virtual_server)?.head.as_ref()?.standing();
             let (Some(_), Some(availability)) = (standing(before), standing(self)) else {
@@ -207,30 +203,21 @@ impl Tables {
             };
             for &place in self.layout.places_of_virtual_server.of(virtual_server) {
                 let (pool, member) = pool_and_member(place);
-                let bounds = self.bounds.get(index(pool));
-                match marks.get(index(pool)).with(bounds, member, availability) {
-                    Some(marked) => marks.set(index(pool), marked),
+                if !self.marks.mark(index(pool), member, availability) {
                     // Of virtual servers alone, so of the lowest level.
-                    None => _ = dirty.pools.insert((0, pool)),
+                    dirty.pools.insert((0, pool));
                 }
             }
             let unmarked = self.layout.unmarked_of_virtual_server.of(virtual_server);
             dirty.pools.extend(unmarked.iter().map(|&pool| self.with_level(pool)));
         }
-        self.marks = marks.finish();
     }
 
     /// Puts the marks of pools just made beside their rows.
     fn take_marks(&mut self, gathered: &mut Gathered) {
-        if gathered.marks.is_empty() {
-            return;
+        if !gathered.marks.is_empty() {
+            self.marks = self.marks.with(gathered.marks.drain(..));
         }
-        let (mut marks, mut bounds) = (self.marks.edit(), self.bounds.edit());
-        for (pool, of_pool, within) in gathered.marks.drain(..) {
-            marks.set(pool, of_pool);
-            bounds.set(pool, within);
-        }
-        (self.marks, self.bounds) = (marks.finish(), bounds.finish());
     }
 
     /// The pools with a member on a virtual server, each with its level.
@@ -266,9 +253,8 @@ impl Tables {
         }
     }
 
-    /// Makes dirty pools anew, then the wide IPs that see a difference, then the pools that see one in those. `marks` are
-    /// those of the tables before.
-    fn propagate(&mut self, mut dirty: Dirty, marks: &Dense<Marks>, shifts: &mut Shifts) {
+    /// Makes dirty pools anew, then the wide IPs that see a difference, then the pools that see one in those.
+    fn propagate(&mut self, mut dirty: Dirty, shifts: &mut Shifts) {
         let mut gathered = Gathered::default();
         while !dirty.pools.is_empty() || !dirty.wide_ips.is_empty() {
             let lowest = dirty.pools.first().map_or(0, |(level, _)| *level);
@@ -276,7 +262,7 @@ impl Tables {
             let pools: Vec<usize> =
                 std::mem::replace(&mut dirty.pools, above).iter().map(|(_, at)| index(*at)).collect();
             let new = self.pools.with(&pools, |at, old, words| {
-                let before = old.head.before(old.words, marks.get(at).usable);
+                let before = old.head.before(old.words, self.marks.get(at).usable);
                 self.make_pool(at, old.head, Some(&before), &mut gathered, words)
             });
             self.take_marks(&mut gathered);
@@ -332,10 +318,10 @@ impl Tables {
         let enabled = if is_wanted { Enabled::Enabled } else { Enabled::Disabled };
         let mut head = pool_row(head, layout, members, Making { enabled, before, now: self.now }, words);
         if layout.is_marked {
-            let (marks, bounds) = Marks::of(members, layout.needed);
+            let marks = Marks::of(members, layout.needed);
             head.made_with = marks.usable;
-            let bounds = if head.availability == Availability::Available { bounds } else { Bounds::default() };
-            gathered.marks.push((at, marks, bounds));
+            let is_available = head.availability == Availability::Available;
+            gathered.marks.push((at, if is_available { marks } else { marks.fixed() }));
         }
         head
     }
