@@ -1,6 +1,6 @@
 //! All the publisher knows, and what it makes of facts, time and new configurations: without clock, channel or task.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::catalogs::Catalogs;
@@ -11,7 +11,7 @@ use crate::answer::{Snapshot, View, prepare_zones};
 use crate::monitor::Target;
 use crate::status::{Availability, Changed, Enabled, Fact, Moment, ObjectKind, Override, Remembered, Status, Table};
 use crate::transfer::NewZone;
-use crate::wideip::{Model, Shifts, Tables, VirtualServerId};
+use crate::wideip::{Model, Shifts, Summaries, Tables, VirtualServerId};
 use crate::wire::NameKey;
 use crate::zone::{Zone, ZoneBuilder, ZoneId};
 
@@ -32,6 +32,10 @@ pub(super) struct Board {
     has_other_zones: bool,
     /// The last snapshot, for the next one to share what has not changed.
     last: Option<Snapshot>,
+    /// What followed of servers and datacenters a second ago, but for what is only measured.
+    summaries: Summaries,
+    /// The servers with another virtual server since then.
+    stirred: BTreeSet<usize>,
     /// What was last told of each virtual server, by index.
     told: Vec<Option<(Availability, Enabled)>>,
     /// The versions of secondary zones that came by transfer.
@@ -74,6 +78,8 @@ impl Board {
             is_stale: true,
             has_other_zones: false,
             last: None,
+            summaries: Summaries::default(),
+            stirred: BTreeSet::new(),
             told: Vec::new(),
             transferred: HashMap::new(),
             catalogs: Catalogs::default(),
@@ -161,6 +167,9 @@ impl Board {
 
     /// Lets time pass; names the overrides that ended by themselves.
     pub(super) fn age(&mut self, now: Moment) -> Vec<(ObjectKind, Arc<str>)> {
+        if !self.stirred.is_empty() {
+            self.summaries.renew(&self.tables, &self.table, std::mem::take(&mut self.stirred));
+        }
         let changed = self.table.age(now);
         let ended = changed.objects.clone();
         self.pending.merge(changed);
@@ -223,6 +232,13 @@ impl Board {
         // What an operator changed is told where it is done.
         if !flips.is_empty() {
             flips.extend(self.flips_above(&before, &shifts));
+        }
+        if self.is_stale || !self.pending.objects.is_empty() {
+            self.summaries = self.summaries();
+            self.stirred.clear();
+        } else {
+            let server = |&at: &usize| self.model.virtual_servers.get(at).map(|one| names::index(one.server.0));
+            self.stirred.extend(self.pending.virtual_servers.iter().filter_map(server));
         }
         self.generation += 1;
         let snapshot = match self.last.take() {
@@ -319,6 +335,11 @@ impl Board {
     /// What decisions read.
     pub(super) fn tables(&self) -> &Tables {
         &self.tables
+    }
+
+    /// What follows of servers and datacenters.
+    pub(super) fn summaries(&self) -> Summaries {
+        Summaries::new(&self.tables, &self.table, &self.summaries)
     }
 
     /// The configuration in use.

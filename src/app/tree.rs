@@ -42,7 +42,7 @@ fn datacenter(view: &View, id: DatacenterId, datacenter: &Datacenter) -> Value {
     let of_datacenter = servers.filter(|(_, server)| server.datacenter == id);
     let servers: Vec<Value> = of_datacenter.map(|(id, one)| server(view, id, one)).collect();
     let fields = [("name", json!(&*datacenter.name)), ("servers", json!(servers))];
-    object(view, view.tables.datacenter_status(id), fields)
+    object(view, view.summaries.datacenter(&datacenter.name), fields)
 }
 
 fn server(view: &View, id: ServerId, server: &Server) -> Value {
@@ -54,7 +54,7 @@ fn server(view: &View, id: ServerId, server: &Server) -> Value {
         ("agent", json!(server.agent.map(|address| address.to_string()))),
         ("virtual_servers", json!(virtual_servers)),
     ];
-    object(view, view.tables.server_status(id), fields)
+    object(view, view.summaries.server(&server.name), fields)
 }
 
 fn virtual_server(view: &View, id: VirtualServerId, one: &VirtualServer) -> Value {

@@ -9,7 +9,7 @@ use super::prepare::ViewZones;
 use crate::answer::Transfers;
 use crate::catalog::Refused;
 use crate::status::Override;
-use crate::wideip::Tables;
+use crate::wideip::{Summaries, Tables};
 use crate::zone::{Zone, ZoneId};
 
 /// What the publisher knows, as one value that is cheap to make.
@@ -22,6 +22,8 @@ pub(super) struct View {
     pub(super) now: Now,
     /// The objects and what is known of them.
     pub(super) tables: Tables,
+    /// What follows of servers and datacenters.
+    pub(super) summaries: Summaries,
     /// What operators have enabled and disabled.
     pub(super) overrides: Vec<Override>,
     /// The zones in use.
@@ -41,6 +43,7 @@ impl View {
             generation,
             now,
             tables: board.tables().clone(),
+            summaries: board.summaries(),
             overrides: board.table().overrides().iter().cloned().collect(),
             zones: board.prepared().views.iter().flat_map(ViewZones::zones).collect(),
             transfers: Arc::clone(&board.prepared().answer.transfers),

@@ -41,6 +41,7 @@ mod simulation;
 mod socket_tests;
 mod states;
 mod tls;
+mod traffic;
 pub mod trust;
 mod verify;
 pub mod words;

@@ -15,7 +15,8 @@ use super::identity::Role;
 use super::outbound::unsendable;
 use super::peer::{Action, ClockDifference, Peer};
 use super::report::Report;
-use super::states::{Counters, PeerStates};
+use super::states::PeerStates;
+use super::traffic::Traffic;
 use super::{tls, words};
 use crate::status::{Fact, Moment};
 
@@ -61,6 +62,7 @@ pub(super) struct Ended {
 struct Session<'a, S> {
     surroundings: &'a Surroundings,
     name: Arc<str>,
+    traffic: Arc<Traffic>,
     peer: Peer,
     ends: &'a mut Ends,
     reader: ReadHalf<S>,
@@ -97,9 +99,11 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite>(
     stop: impl Future<Output = LinkError>,
 ) -> Ended {
     let (reader, writer) = split(stream);
+    let (name, now) = (Arc::clone(&peer.remote().name), surroundings.clock.moment());
     let mut session = Session {
-        name: Arc::clone(&peer.remote().name),
-        progressed: surroundings.clock.moment(),
+        traffic: surroundings.states.traffic(&name, now),
+        name,
+        progressed: now,
         surroundings,
         peer,
         ends,
@@ -203,9 +207,7 @@ impl<S: AsyncRead + AsyncWrite> Session<'_, S> {
             let taken = self.decoder.take();
             let frames_in = u64::from(matches!(taken, Ok(Some(_))));
             if uncounted + frames_in > 0 {
-                let octets_in = std::mem::take(&mut uncounted);
-                let more = Counters { octets_in, frames_in, ..Counters::default() };
-                self.surroundings.states.count(&self.name, more, now);
+                self.traffic.arrived(std::mem::take(&mut uncounted), frames_in, now);
             }
             let actions = match taken {
                 Ok(None) => return None,
@@ -246,7 +248,7 @@ impl<S: AsyncRead + AsyncWrite> Session<'_, S> {
                 },
                 Action::Deliver(fact) => {
                     if !std::mem::replace(&mut has_reported, true) {
-                        states.reported(&self.name, clock.moment());
+                        self.traffic.reported(clock.moment());
                     }
                     if let Ends::Facts(facts) = self.ends
                         && facts.send(fact).await.is_err()
@@ -259,7 +261,7 @@ impl<S: AsyncRead + AsyncWrite> Session<'_, S> {
                     tracing::info!(peer = %self.name, version = established.version, software = established.software,
                         boot = format_args!("{:016x}", established.boot_id), "mesh session up");
                     self.established = Some(now);
-                    states.up(&self.name, established, now);
+                    self.traffic = states.up(&self.name, established, now);
                     // A DNS node is nobody's agent.
                     if let (Ends::Facts(facts), Role::Lb) = (&*self.ends, self.peer.remote().role) {
                         let fact = Fact::Link { server: Arc::clone(&self.name), state: Ok(()), at: now };
@@ -285,8 +287,7 @@ impl<S: AsyncRead + AsyncWrite> Session<'_, S> {
             self.waiting.clear();
         }
         self.waiting.extend_from_slice(octets);
-        let one = Counters { frames_out: 1, ..Counters::default() };
-        self.surroundings.states.count(&self.name, one, self.progressed);
+        self.traffic.frame_sent();
     }
 
     fn wrote(&mut self, length: usize, now: Moment) {
@@ -296,8 +297,7 @@ impl<S: AsyncRead + AsyncWrite> Session<'_, S> {
             // What one long inventory needed is not kept for days.
             (self.waiting, self.sent) = (Vec::new(), 0);
         }
-        let more = Counters { octets_out: octets(length), ..Counters::default() };
-        self.surroundings.states.count(&self.name, more, now);
+        self.traffic.left(octets(length));
     }
 
     fn is_stuck(&self, now: Moment) -> bool {

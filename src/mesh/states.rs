@@ -15,6 +15,7 @@ use super::error::LinkError;
 use super::frame::FrameError;
 use super::inbound::FrameRefusal;
 use super::peer::{ClockDifference, Established};
+use super::traffic::Traffic;
 use crate::metrics::{Limit, Metrics, PeerTraffic, Scrape, Session};
 use crate::status::Moment;
 
@@ -55,12 +56,11 @@ struct PeerState {
     up: bool,
     since: Moment,
     last_error: Option<(LinkError, Moment)>,
-    heard: Option<Moment>,
-    last_report: Option<Moment>,
+    traffic: Arc<Traffic>,
+    sessions: u64,
     certificate: Option<Certificate>,
     established: Option<Established>,
     clock: Option<ClockDifference>,
-    counters: Counters,
     failures: BTreeMap<&'static str, u64>,
     frames_refused: BTreeMap<&'static str, u64>,
 }
@@ -160,11 +160,11 @@ impl PeerStates {
             scrape.certificate("mesh-authority", own.authority_not_after);
         }
         for (name, state) in &inner.peers {
-            let silent = state.heard.map(|heard| now.since(heard));
+            let silent = state.traffic.heard().map(|heard| now.since(heard));
             let session = if state.up { Session::Up } else { Session::Down };
             scrape.peer(name, session, silent, state.clock.map(|clock| signed_seconds(clock.ahead_millis)));
-            let Counters { sessions, octets_in, octets_out, .. } = state.counters;
-            let report_age = state.last_report.map(|at| now.since(at));
+            let Counters { sessions, octets_in, octets_out, .. } = state.traffic.counters(state.sessions);
+            let report_age = state.traffic.last_report().map(|at| now.since(at));
             scrape.peer_traffic(name, report_age, PeerTraffic { sessions, octets_in, octets_out });
             if let Some(certificate) = &state.certificate {
                 scrape.certificate(&format!("mesh-peer {name}"), certificate.not_after);
@@ -197,11 +197,20 @@ impl PeerStates {
         self.change(name, now, |state| state.certificate = Some(certificate.clone()));
     }
 
-    pub(super) fn up(&self, name: &Arc<str>, established: Established, now: Moment) {
+    /// A session came up; gives where it counts its traffic.
+    pub(super) fn up(&self, name: &Arc<str>, established: Established, now: Moment) -> Arc<Traffic> {
         self.change(name, now, |state| {
             (state.up, state.since, state.established) = (true, now, Some(established));
-            state.counters.sessions += 1;
+            state.sessions += 1;
         });
+        self.traffic(name, now)
+    }
+
+    /// Where a session counts the traffic of its peer.
+    pub(super) fn traffic(&self, name: &Arc<str>, now: Moment) -> Arc<Traffic> {
+        let mut traffic = Arc::default();
+        self.change(name, now, |state| traffic = Arc::clone(&state.traffic));
+        traffic
     }
 
     /// A session failed or ended; tells whether the reason or state is news.
@@ -219,29 +228,12 @@ impl PeerStates {
         news
     }
 
-    pub(super) fn reported(&self, name: &Arc<str>, now: Moment) {
-        self.change(name, now, |state| state.last_report = Some(now));
-    }
-
     pub(super) fn clock(&self, name: &Arc<str>, difference: ClockDifference, now: Moment) {
         self.change(name, now, |state| state.clock = Some(difference));
     }
 
     pub(super) fn refused_frame(&self, name: &Arc<str>, refusal: FrameRefusal, now: Moment) {
         self.change(name, now, |state| *state.frames_refused.entry(refusal.label()).or_default() += 1);
-    }
-
-    pub(super) fn count(&self, name: &Arc<str>, more: Counters, now: Moment) {
-        self.change(name, now, |state| {
-            if more.frames_in > 0 {
-                state.heard = Some(now);
-            }
-            let counters = &mut state.counters;
-            counters.octets_in += more.octets_in;
-            counters.octets_out += more.octets_out;
-            counters.frames_in += more.frames_in;
-            counters.frames_out += more.frames_out;
-        });
     }
 
     /// A connection was refused before its peer was known; tells whether the log has not heard of this reason for a
@@ -317,13 +309,13 @@ impl PeerState {
             last_error: self.last_error.as_ref().map(|(error, _)| error.to_string()),
             last_error_kind: self.last_error.as_ref().map(|(error, _)| error.label()),
             last_error_age_seconds: self.last_error.as_ref().map(|(_, at)| age(*at)),
-            report_age_seconds: self.last_report.map(age),
+            report_age_seconds: self.traffic.last_report().map(age),
             certificate_not_after: certificate.map(|certificate| certificate.not_after),
             identity: certificate.map(Certificate::who),
             clock_ahead_seconds: self.clock.map(|clock| signed_seconds(clock.ahead_millis)),
             protocol_version: self.established.as_ref().map(|established| established.version),
             software: self.established.as_ref().map(|established| established.software.clone()),
-            counters: self.counters,
+            counters: self.traffic.counters(self.sessions),
             failures: self.failures.clone(),
             frames_refused: self.frames_refused.clone(),
         }
@@ -380,8 +372,9 @@ mod tests {
         let (states, at) = (PeerStates::counting(Arc::clone(&metrics)), Moment::from_millis);
         let name = Arc::from("ny");
         states.up(&name, Established { version: 1, boot_id: 1, software: String::new() }, at(0));
-        states.count(&name, Counters { frames_in: 1, octets_in: 50, ..Counters::default() }, at(1_000));
-        states.reported(&name, at(1_000));
+        let traffic = states.traffic(&name, at(0));
+        traffic.arrived(50, 1, at(1_000));
+        traffic.reported(at(1_000));
         states.clock(&name, ClockDifference { ahead_millis: -2_500, round_trip: Duration::ZERO }, at(1_000));
         states.refused_frame(&name, FrameRefusal::OtherServer, at(1_000));
         states.down(&name, &LinkError::TooManyFrames, at(2_000));

@@ -29,6 +29,7 @@ mod owner;
 mod pick;
 mod rows;
 mod select;
+mod summary;
 mod tables;
 mod trace;
 mod view;
@@ -44,5 +45,6 @@ pub use model::{
 pub use names::NameIndex;
 pub use owner::Owner;
 pub use rows::MEMBERS_MAX;
+pub use summary::Summaries;
 pub use tables::{Shifts, Tables, VirtualServerView};
 pub use trace::{Event, Step, Subject, Trace};

@@ -32,8 +32,6 @@ pub struct Tables {
     pub(super) marks: MarkList,
     pub(super) wide_ips: Chunks<WideIpHead>,
     pub(super) virtual_servers: Chunks<Option<VirtualServerView>>,
-    pub(super) servers: Chunks<Option<Status>>,
-    pub(super) datacenters: Chunks<Option<Status>>,
     pub(super) overrides: Arc<Overrides>,
     pub(super) now: Moment,
 }
@@ -134,8 +132,6 @@ impl Tables {
             marks: MarkList::new(model.pools.len()),
             wide_ips: Chunks::build(0, |_, _| WideIpHead::default()),
             virtual_servers: Chunks::build(model.virtual_servers.len(), |at, _| view(status, at)),
-            servers: Chunks::build(0, |_, _| None),
-            datacenters: Chunks::build(0, |_, _| None),
             overrides: Arc::new(status.overrides().clone()),
             now: status.now(),
             model,
@@ -153,8 +149,6 @@ impl Tables {
         tables.wide_ips = Chunks::build(tables.model.wide_ips.len(), |at, words| {
             tables.make_wide_ip(at, wide_ip_before(at).as_ref(), words)
         });
-        tables.servers = Chunks::build(tables.model.servers.len(), |at, _| tables.make_server(status, at, None));
-        tables.datacenters = Chunks::build(tables.model.datacenters.len(), |at, _| tables.make_datacenter(at, None));
         let above = (0..).zip(&tables.layout.pools).filter(|(_, pool)| pool.level > 0);
         let dirty = Dirty { pools: above.map(|(at, pool)| (pool.level, at)).collect(), wide_ips: BTreeSet::new() };
         tables.propagate(dirty, &mut Shifts::default());
@@ -189,7 +183,6 @@ impl Tables {
             }
         }
         tables.propagate(dirty, shifts);
-        tables.refresh_servers(status, changed);
         tables
     }
 

@@ -1,26 +1,15 @@
-//! The status of every object as people see it, worked out from what is published.
+//! The status of pools, their members and wide IPs as people see it, worked out from what is published.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::derive::Tally;
 use super::ids::index;
 use super::members::MemberSource;
 use super::tables::Tables;
-use super::{Datacenter, DatacenterId, Member, PoolId, Server, ServerId, WideIpId};
-use crate::status::{Availability, Changed, Enabled, Moment, ObjectKind, Source, Status, Table};
+use super::{Member, PoolId, WideIpId};
+use crate::status::{Availability, Enabled, Moment, ObjectKind, Source, Status};
 
 impl Tables {
-    /// The status of a server: the best of its virtual servers, and whether its agent can be reached.
-    pub fn server_status(&self, id: ServerId) -> Option<&Status> {
-        self.servers.get(index(id.0))?.head.as_ref()
-    }
-
-    /// The status of a datacenter: the best of its servers.
-    pub fn datacenter_status(&self, id: DatacenterId) -> Option<&Status> {
-        self.datacenters.get(index(id.0))?.head.as_ref()
-    }
-
     /// The status of a pool.
     pub fn pool_status(&self, id: PoolId) -> Option<Status> {
         let pool = self.model.pool(id)?;
@@ -112,92 +101,9 @@ impl Tables {
         }
         Some(derived(row.head.availability, row.head.enabled, reason, row.head.since, None))
     }
-
-    /// Makes the statuses of servers and datacenters anew that a change touches.
-    pub(super) fn refresh_servers(&mut self, table: &Table, changed: &Changed) {
-        let of_virtual_server = |&at: &usize| self.model.virtual_servers.get(at).map(|one| index(one.server.0));
-        let touched = changed.virtual_servers.iter().chain(&changed.measured);
-        let mut servers: BTreeSet<usize> = touched.filter_map(of_virtual_server).collect();
-        for (kind, name) in &changed.objects {
-            let is_named = |server: &Server| match kind {
-                ObjectKind::Server => *server.name == **name,
-                ObjectKind::Datacenter => {
-                    self.model.datacenter(server.datacenter).is_some_and(|datacenter| *datacenter.name == **name)
-                }
-                _ => false,
-            };
-            let named = self.model.servers.iter().enumerate().filter(|(_, server)| is_named(server));
-            servers.extend(named.map(|(at, _)| at));
-        }
-        let servers: Vec<usize> = servers.into_iter().collect();
-        let new = self.servers.with(&servers, |at, old, _| self.make_server(table, at, old.head.as_ref()));
-        self.servers = new;
-        let datacenter_of = |&at: &usize| self.model.servers.get(at).map(|server| index(server.datacenter.0));
-        let datacenters: BTreeSet<usize> = servers.iter().filter_map(datacenter_of).collect();
-        let datacenters: Vec<usize> = datacenters.into_iter().collect();
-        let new = self.datacenters.with(&datacenters, |at, old, _| self.make_datacenter(at, old.head.as_ref()));
-        self.datacenters = new;
-    }
-
-    pub(super) fn make_server(&self, table: &Table, at: usize, before: Option<&Status>) -> Option<Status> {
-        let server = self.model.servers.get(at)?;
-        let of_server = self.layout.virtual_servers_of_server.of(at);
-        let views = || of_server.iter().filter_map(|&one| self.virtual_servers.get(index(one))?.head.as_ref());
-        let tally = Tally::of(views().map(|view| view.status.availability));
-        let link = table.link(at);
-        let mut reason = format!("{} of {} virtual servers available", tally.available, tally.total());
-        let availability = match (tally.total(), link.map(|link| &link.state)) {
-            (0, Some(Ok(()))) => Availability::Available,
-            (0, _) => Availability::Unknown,
-            _ => tally.availability(1),
-        };
-        match link.map(|link| &link.state) {
-            Some(Ok(())) => reason.push_str("; agent connected"),
-            Some(Err(error)) => reason.push_str(&format!("; agent unreachable: {error}")),
-            None if server.agent.is_some() => reason.push_str("; agent not reached yet"),
-            None => {}
-        }
-        let (enabled, why) = self.enabled_of_server(server);
-        let reason = why.map_or_else(|| reason.clone(), |why| format!("{why}; {reason}"));
-        let reported = views().filter_map(|view| view.status.reported).max();
-        Some(since_change(derived(availability, enabled, reason, self.now, reported), before))
-    }
-
-    fn enabled_of_server(&self, server: &Server) -> (Enabled, Option<String>) {
-        if !self.overrides.is_wanted(ObjectKind::Server, &server.name, server.enabled) {
-            return (Enabled::Disabled, Some(self.overrides.why_disabled(ObjectKind::Server, &server.name)));
-        }
-        let Some(datacenter) = self.model.datacenter(server.datacenter) else { return (Enabled::Enabled, None) };
-        if self.is_wanted(datacenter) {
-            return (Enabled::Enabled, None);
-        }
-        let why = self.overrides.why_disabled(ObjectKind::Datacenter, &datacenter.name);
-        (Enabled::DisabledByParent, Some(format!("datacenter {} is {why}", datacenter.name)))
-    }
-
-    fn is_wanted(&self, datacenter: &Datacenter) -> bool {
-        self.overrides.is_wanted(ObjectKind::Datacenter, &datacenter.name, datacenter.enabled)
-    }
-
-    pub(super) fn make_datacenter(&self, at: usize, before: Option<&Status>) -> Option<Status> {
-        let datacenter = self.model.datacenters.get(at)?;
-        let of_datacenter = self.layout.servers_of_datacenter.of(at);
-        let statuses = || of_datacenter.iter().filter_map(|&server| self.servers.get(index(server))?.head.as_ref());
-        let tally = Tally::of(statuses().map(|status| status.availability));
-        let reason = format!("{} of {} servers available", tally.available, tally.total());
-        let availability = if tally.total() == 0 { Availability::Unknown } else { tally.availability(1) };
-        let (enabled, reason) = if self.is_wanted(datacenter) {
-            (Enabled::Enabled, reason)
-        } else {
-            let why = self.overrides.why_disabled(ObjectKind::Datacenter, &datacenter.name);
-            (Enabled::Disabled, format!("{why}; {reason}"))
-        };
-        let reported = statuses().filter_map(|status| status.reported).max();
-        Some(since_change(derived(availability, enabled, reason, self.now, reported), before))
-    }
 }
 
-fn derived(
+pub(super) fn derived(
     availability: Availability,
     enabled: Enabled,
     reason: String,
@@ -207,22 +113,11 @@ fn derived(
     Status { availability, enabled, reason: Arc::from(reason), source: Source::Derived, since, reported }
 }
 
-/// Keeps the moment of the last change where nothing changed now.
-fn since_change(mut status: Status, before: Option<&Status>) -> Status {
-    if let Some(before) = before
-        && before.availability == status.availability
-        && before.enabled == status.enabled
-    {
-        status.since = before.since;
-    }
-    status
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::status::{Availability, Enabled, Fact, Moment, ObjectKind, Status};
+    use crate::status::{Enabled, Moment, ObjectKind, Status};
     use crate::wideip::fixture::{World, cname, pool, wide_ip};
-    use crate::wideip::{DatacenterId, Pool, PoolId, ServerId, WideIp, WideIpId};
+    use crate::wideip::{Pool, PoolId, WideIp, WideIpId};
     use crate::wire::RecordType;
 
     fn world() -> World {
@@ -258,10 +153,6 @@ mod tests {
         check(tables.member_status(PoolId(1), 0), "available, enabled: the wide IP of this name is available");
         check(tables.member_status(PoolId(1), 1), "offline, enabled: no wide IP has this name");
         check(tables.member_status(PoolId(1), 2), "available, enabled: a static target is always available");
-        let server = tables.server_status(ServerId(1)).cloned();
-        check(server, "available, enabled: 1 of 13 virtual servers available; agent not reached yet");
-        let datacenter = tables.datacenter_status(DatacenterId(1)).cloned();
-        check(datacenter, "available, enabled: 1 of 1 servers available");
     }
 
     #[test]
@@ -277,9 +168,7 @@ mod tests {
             assert!(status.reason.starts_with(reason), "{}", status.reason);
         };
         let why = "disabled by an operator: test";
-        check(tables.datacenter_status(DatacenterId(1)).cloned(), Enabled::Disabled, why);
         let parent = format!("datacenter london is {why}");
-        check(tables.server_status(ServerId(1)).cloned(), Enabled::DisabledByParent, &parent);
         check(tables.member_status(PoolId(2), 1), Enabled::DisabledByParent, &parent);
         check(tables.member_status(PoolId(2), 0), Enabled::Disabled, why);
         check(tables.pool_status(PoolId(0)), Enabled::Disabled, why);
@@ -301,26 +190,9 @@ mod tests {
         assert_eq!(since(world.tables.pool_status(PoolId(0))), at);
         assert_eq!(since(world.tables.member_status(PoolId(0), 0)), at);
         assert_eq!(since(world.tables.wide_ip_status(WideIpId(0))), at);
-        let datacenter = world.tables.datacenter_status(DatacenterId(0)).cloned();
-        assert_eq!(since(datacenter), at, "from available to unknown: others in it were never reported");
         // A reload is no change.
         let topology = world.tables.topology().clone();
         let rebuilt = world.tables.rebuild(world.model.clone().into(), topology, &world.table);
         assert_eq!(since(rebuilt.pool_status(PoolId(0))), at);
-    }
-
-    #[test]
-    fn a_server_tells_of_its_agent() {
-        let mut world = world();
-        let mut tell = |state: Result<(), &str>, expected: &str| {
-            let fact = Fact::Link { server: "ny-lb".into(), state: state.map_err(Into::into), at: Moment::default() };
-            let changed = world.table.apply(&fact, Moment::default());
-            world.tables = world.tables.refresh(&world.table, &changed);
-            let status = world.tables.server_status(ServerId(0)).unwrap();
-            assert_eq!(&*status.reason, expected);
-            assert_eq!(status.availability, Availability::Unknown, "not reached is not down");
-        };
-        tell(Err("certificate expired"), "0 of 13 virtual servers available; agent unreachable: certificate expired");
-        tell(Ok(()), "0 of 13 virtual servers available; agent connected");
     }
 }
