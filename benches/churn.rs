@@ -10,7 +10,8 @@
 //! Not to be run under real-time priority: the worker and the generator would keep their cores while publisher and agents
 //! wait for them.
 //!
-//! Quiet and busy rounds alternate; the medians of both are compared, and one line is printed for each kind of pool.
+//! Quiet and busy rounds alternate; printed are the medians of both and the median of each busy round to the quiet one before
+//! it, in one line for each kind of pool. Many short rounds say more than a few long ones on a host with neighbours.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench stops at what it did not expect")]
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
@@ -109,7 +110,7 @@ impl Plan {
         println!(
             "{WIDE_IPS} wide IPs on {pools} pools, {} flips/s: seen in an answer after {:.1} ms (median), {:.1} ms (99 %), \
              {:.1} ms (last of {}); answers/s {:.0} quiet, {:.0} busy (x {:.3}), \
-             node's µs per answer {:.2} quiet, {:.2} busy, p99 {} and {} µs, lost {} and {}; resident {:.0} MB after the \
+             node's µs per answer {:.2} quiet, {:.2} busy (x {:.3}), p99 {} and {} µs, lost {} and {}; resident {:.0} MB after the \
              first round, {:.0} MB after the last",
             self.flips,
             at(0.5),
@@ -118,9 +119,10 @@ impl Plan {
             waits.len(),
             quiet.rate(),
             busy.rate(),
-            busy.rate() / quiet.rate(),
+            median_ratio(&busy.rates, &quiet.rates),
             quiet.micros(),
             busy.micros(),
+            median_ratio(&busy.micros, &quiet.micros),
             quiet.p99(),
             busy.p99(),
             quiet.lost,
@@ -193,6 +195,11 @@ impl Figures {
     fn p99(&self) -> f64 {
         table::median(self.p99.clone())
     }
+}
+
+/// The median of a figure of each round to that of the round before it: what the host does to both cancels out.
+fn median_ratio(of: &[f64], to: &[f64]) -> f64 {
+    table::median(of.iter().zip(to).map(|(of, to)| of / to).collect())
 }
 
 /// A flip that was reported.

@@ -1,4 +1,4 @@
-//! All that answers depend on, as one immutable value.
+//! All that answers depend on, as one value.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use crate::wideip::{OUTCOMES, Tables, ViewId};
 use crate::wire::{Keys, Name, NameKey, NameMap, RecordType};
 use crate::zone::{ViewName, Zone, ZoneBuilder, ZoneId, ZoneMap};
 
-/// Zones, wide IPs and settings as one value: built by the publisher, shared by every worker, never changed.
+/// Zones, wide IPs and settings as one value: built by the publisher, shared by every worker, and never changed but for the
+/// marks of [`Tables`].
 #[derive(Clone)]
 pub struct Snapshot {
     /// Grows by one with every publish.

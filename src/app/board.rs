@@ -36,6 +36,8 @@ pub(super) struct Board {
     summaries: Summaries,
     /// The servers with another virtual server since then.
     stirred: BTreeSet<usize>,
+    /// Whether any server may be another since then.
+    is_all_stirred: bool,
     /// What was last told of each virtual server, by index.
     told: Vec<Option<(Availability, Enabled)>>,
     /// The versions of secondary zones that came by transfer.
@@ -80,6 +82,7 @@ impl Board {
             last: None,
             summaries: Summaries::default(),
             stirred: BTreeSet::new(),
+            is_all_stirred: true,
             told: Vec::new(),
             transferred: HashMap::new(),
             catalogs: Catalogs::default(),
@@ -167,9 +170,7 @@ impl Board {
 
     /// Lets time pass; names the overrides that ended by themselves.
     pub(super) fn age(&mut self, now: Moment) -> Vec<(ObjectKind, Arc<str>)> {
-        if !self.stirred.is_empty() {
-            self.summaries.renew(&self.tables, &self.table, std::mem::take(&mut self.stirred));
-        }
+        self.sum_up();
         let changed = self.table.age(now);
         let ended = changed.objects.clone();
         self.pending.merge(changed);
@@ -233,13 +234,9 @@ impl Board {
         if !flips.is_empty() {
             flips.extend(self.flips_above(&before, &shifts));
         }
-        if self.is_stale || !self.pending.objects.is_empty() {
-            self.summaries = self.summaries();
-            self.stirred.clear();
-        } else {
-            let server = |&at: &usize| self.model.virtual_servers.get(at).map(|one| names::index(one.server.0));
-            self.stirred.extend(self.pending.virtual_servers.iter().filter_map(server));
-        }
+        self.is_all_stirred |= self.is_stale || !self.pending.objects.is_empty();
+        let server = |&at: &usize| self.model.virtual_servers.get(at).map(|one| names::index(one.server.0));
+        self.stirred.extend(self.pending.virtual_servers.iter().filter_map(server));
         self.generation += 1;
         let snapshot = match self.last.take() {
             Some(last) if !self.is_stale => {
@@ -253,6 +250,16 @@ impl Board {
         self.pending = Changed::default();
         (self.is_stale, self.has_other_zones) = (false, false);
         Some(Settled { snapshot, flips, model, targets })
+    }
+
+    /// Notes since when servers and datacenters are in the state they are in.
+    fn sum_up(&mut self) {
+        let stirred = std::mem::take(&mut self.stirred);
+        if std::mem::take(&mut self.is_all_stirred) {
+            self.summaries = self.summaries();
+        } else if !stirred.is_empty() {
+            self.summaries.renew(&self.tables, &self.table, stirred);
+        }
     }
 
     fn whole_snapshot(&self) -> Snapshot {

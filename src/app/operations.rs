@@ -14,7 +14,7 @@ use super::flush::Force;
 use super::ledger::Ledger;
 use super::publisher::{Command, Guard, MonitorRound};
 use super::tasks::TaskStates;
-use super::view::View;
+use super::view::{Detail, View};
 use super::{background, explain, names, tree, zone_tree};
 use crate::admin::Readiness;
 use crate::answer::Snapshot;
@@ -89,7 +89,7 @@ impl Operations {
 
     /// The state of every object.
     pub async fn status(&self) -> Result<Value, String> {
-        let view = self.view().await?;
+        let view = self.view(Detail::Whole).await?;
         // Of a hundred thousand wide IPs it takes longer than the health of the next second should wait.
         Ok(background::in_place(|| {
             let mut status = tree::status(&view);
@@ -156,7 +156,7 @@ impl Operations {
     /// Every metric in Prometheus' text format.
     pub(super) async fn scrape(&self) -> Result<String, String> {
         self.readiness().await;
-        let view = self.view().await?;
+        let view = self.view(Detail::Tables).await?;
         let (zones, updates) = (self.zones.clone(), self.updates.clone());
         let read = move |scrape: &mut Scrape| {
             tree::scrape(&view, scrape);
@@ -191,7 +191,7 @@ impl Operations {
         if change.for_ms == Some(0) {
             return Err("a time to hold is longer than nothing".to_owned());
         }
-        let view = self.view().await?;
+        let view = self.view(Detail::Tables).await?;
         let name = match names::find(view.tables.model(), kind, &change.name) {
             // What was said of an object that is no longer configured must be possible to forget.
             Err(_)
@@ -208,8 +208,8 @@ impl Operations {
         self.ask(|reply| Command::Override { change: order, guard, reply }).await?
     }
 
-    async fn view(&self) -> Result<View, String> {
-        self.ask(Command::View).await
+    async fn view(&self, detail: Detail) -> Result<View, String> {
+        self.ask(|reply| Command::View(detail, reply)).await
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, String> {

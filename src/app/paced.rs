@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -38,14 +39,24 @@ thread_local! {
 impl Paced {
     /// Starts the thread under this name.
     pub(super) fn start(name: &str) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .on_thread_unpark(|| TURNS.set(TURNS.get().and(now())))
-            .on_thread_park(|| thread::sleep(TURNS.get().rest(now())))
-            .build()?;
-        let (handle, (end, ended)) = (runtime.handle().clone(), oneshot::channel());
-        let run = move || drop(runtime.block_on(ended));
+        let ((started, starts), (end, ended)) = (mpsc::channel(), oneshot::channel());
+        // Made in the thread: a runtime must not be dropped among another's tasks, as where no thread can be had.
+        let run = move || {
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .on_thread_unpark(|| TURNS.set(TURNS.get().and(now())))
+                .on_thread_park(|| thread::sleep(TURNS.get().rest(now())))
+                .build();
+            // Whoever starts it waits for this.
+            let _ =
+                started.send(runtime.as_ref().map(|runtime| runtime.handle().clone()).map_err(|error| error.kind()));
+            if let Ok(runtime) = runtime {
+                // Ends when its sender is dropped.
+                let _ = runtime.block_on(ended);
+            }
+        };
         let thread = thread::Builder::new().name(name.to_owned()).spawn(run)?;
+        let handle = starts.recv().map_err(io::Error::other)??;
         Ok(Self { handle, end: Some(end), thread: Some(thread) })
     }
 
@@ -107,6 +118,17 @@ mod tests {
         check(&[(0, 0), (1_000, 3_500), (5_000, 3_500), (9_900, 3_500), (17_900, 0), (18_500, 3_500)]);
         let long = Turns::default().and(at(0)).and(at(1_000));
         assert_eq!(long.rest(at(6_000)), Duration::ZERO, "the turn itself took longer");
+    }
+
+    #[tokio::test]
+    async fn turns_that_follow_one_another_keep_their_distance() {
+        let paced = Paced::start("paced-test").unwrap();
+        let began = now();
+        for _ in 0..10 {
+            paced.handle().spawn(async {}).await.unwrap();
+        }
+        // The first two may come at once.
+        assert!(now().duration_since(began) >= 7 * DISTANCE, "{:?}", now().duration_since(began));
     }
 
     #[tokio::test]

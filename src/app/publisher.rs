@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tracing::{error, info, warn};
 
 use super::background::{self, Priority};
@@ -21,7 +21,7 @@ use super::readiness::{Progress, judge};
 use super::saver::Save;
 use super::tasks::Drain;
 use super::vantage;
-use super::view::View;
+use super::view::{Detail, View};
 use crate::admin::Readiness;
 use crate::answer::Snapshot;
 use crate::catalog::Refused;
@@ -36,6 +36,8 @@ use crate::update::NewVersion;
 pub(super) const FACTS_MAX: usize = 8192;
 /// How many commands may wait.
 pub(super) const COMMANDS_MAX: usize = 64;
+/// How far apart facts are taken at least: probes report from other threads, without the distance between the turns here.
+const SPACING: Duration = Duration::from_millis(2);
 /// How long publishing pauses after a panic, so that one that comes back at once does not take the processor.
 const PANIC_PAUSE: Duration = Duration::from_millis(100);
 /// How often verdicts and overrides are looked at for their age.
@@ -59,8 +61,8 @@ pub(super) enum Command {
     /// Fails, as a fault of ours would.
     #[cfg(test)]
     Panic,
-    /// Shows everything that is known.
-    View(oneshot::Sender<View>),
+    /// Shows what is known.
+    View(Detail, oneshot::Sender<View>),
     /// Tells whether the first health round is in.
     Readiness(MonitorRound, oneshot::Sender<Readiness>),
 }
@@ -112,6 +114,8 @@ pub(super) struct Publisher {
     /// Whether a verdict flipped since.
     has_flipped: bool,
     teller: Teller,
+    /// When facts were last taken.
+    taken: Instant,
     /// Who waits for a version of a zone to be in use.
     waiting: Vec<oneshot::Sender<()>>,
     metrics: Arc<Metrics>,
@@ -140,6 +144,7 @@ impl Publisher {
             offered: watch::Sender::default(),
             has_flipped: false,
             teller: Teller::new(Arc::clone(&metrics)),
+            taken: Instant::now(),
             waiting: Vec::new(),
             metrics,
             clock,
@@ -190,7 +195,7 @@ impl Publisher {
         let Inputs { facts, commands, versions, updates, drain, ageing, saving } = inputs;
         tokio::select! {
             () = drain.requested() => return Ok(ControlFlow::Break(())),
-            fact = facts.recv() => {
+            fact = next(facts, self.taken + SPACING) => {
                 let Some(fact) = fact else { return Err("nobody is left to report health".into()) };
                 if facts.len() + 1 >= FACTS_MAX {
                     self.metrics.limit_hit(Limit::Facts);
@@ -253,6 +258,7 @@ impl Publisher {
 
     /// Takes a fact and those that wait behind it.
     fn take(&mut self, first: &Fact, facts: &mut mpsc::Receiver<Fact>) {
+        self.taken = Instant::now();
         let now = self.clock.now();
         self.board.apply(first, now);
         // No more than may wait at a time, for there may be no end to them.
@@ -303,9 +309,9 @@ impl Publisher {
 
     fn handle(&mut self, command: Command) {
         match command {
-            Command::View(reply) => {
+            Command::View(detail, reply) => {
                 // Nobody looks where the client has left.
-                let _ = reply.send(View::new(&self.board, self.snapshot.load().generation, self.now()));
+                let _ = reply.send(View::new(&self.board, detail, self.snapshot.load().generation, self.now()));
             }
             Command::Readiness(monitors, reply) => {
                 let _ = reply.send(self.readiness(monitors)); // as above
@@ -409,6 +415,14 @@ fn ending(change: &Override, now: Now) -> String {
     }
 }
 
+/// The next fact, once it is time.
+async fn next(facts: &mut mpsc::Receiver<Fact>, from: Instant) -> Option<Fact> {
+    if Instant::now() < from {
+        sleep_until(from).await;
+    }
+    facts.recv().await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -474,7 +488,7 @@ mod tests {
         let settled = async {
             loop {
                 let (reply, view) = oneshot::channel();
-                world.commands.send(Command::View(reply)).await.unwrap();
+                world.commands.send(Command::View(Detail::Tables, reply)).await.unwrap();
                 let view = view.await.unwrap();
                 let known = view.tables.virtual_server(crate::wideip::VirtualServerId(0)).unwrap();
                 if known.status.availability == Availability::Offline {

@@ -12,7 +12,16 @@ use crate::status::Override;
 use crate::wideip::{Summaries, Tables};
 use crate::zone::{Zone, ZoneId};
 
-/// What the publisher knows, as one value that is cheap to make.
+/// How much of it is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// All but the statuses of servers and datacenters: cheap to make.
+    Tables,
+    /// Everything.
+    Whole,
+}
+
+/// What the publisher knows, as one value.
 pub(super) struct View {
     /// This node's name.
     pub(super) node: Arc<str>,
@@ -22,7 +31,7 @@ pub(super) struct View {
     pub(super) now: Now,
     /// The objects and what is known of them.
     pub(super) tables: Tables,
-    /// What follows of servers and datacenters.
+    /// What follows of servers and datacenters; empty where nobody asked for it.
     pub(super) summaries: Summaries,
     /// What operators have enabled and disabled.
     pub(super) overrides: Vec<Override>,
@@ -37,13 +46,13 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn new(board: &Board, generation: u64, now: Now) -> Self {
+    pub(super) fn new(board: &Board, detail: Detail, generation: u64, now: Now) -> Self {
         Self {
             node: board.prepared().node.clone(),
             generation,
             now,
             tables: board.tables().clone(),
-            summaries: board.summaries(),
+            summaries: if detail == Detail::Whole { board.summaries() } else { Summaries::default() },
             overrides: board.table().overrides().iter().cloned().collect(),
             zones: board.prepared().views.iter().flat_map(ViewZones::zones).collect(),
             transfers: Arc::clone(&board.prepared().answer.transfers),

@@ -41,7 +41,11 @@ pub(super) fn tune() {
         (Some(starts), Some((VARIABLE, value))) if value == TUNABLES => match lacks_huge_pages() {
             false => return,
             true if starts < STARTS_MAX => start_again(starts + 1),
-            true => format!("it asked for no huge pages in {starts} starts"),
+            true => {
+                return info!(
+                    "the heap has no huge pages: glibc asked for none in {starts} starts; older ones never do"
+                );
+            }
         },
         (Some(_), _) => format!(
             "it takes {VARIABLE} away from programs with file capabilities; let the service manager give the capability \

@@ -443,6 +443,17 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_down_together_was_live_together() {
+        let of_name = WideIp { when_all_down: WhenAllDown::LastKnownGood, ..wide_ip(WWW, &[0]) };
+        let mut world = World::new(vec![pool("p", "a b c d")], vec![of_name]);
+        world.up("abc");
+        world.down("d");
+        world.report_together("abc", crate::status::Availability::Offline);
+        assert_eq!(world.answers(3), "abc");
+        assert!(matches!(world.decide().reason, Reason::LastKnownGood(_)));
+    }
+
+    #[test]
     fn with_nothing_enabled_the_static_zone_answers() {
         let mut world = world(vec![pool("p", "a b")]);
         world.up("ab");

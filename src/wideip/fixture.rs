@@ -101,15 +101,28 @@ impl World {
     /// Has the agent say something of the virtual servers of these letters.
     pub(crate) fn report(&mut self, letters: &str, availability: Availability, connections: Option<u64>) {
         for letter in letters.chars() {
-            let server = if letter > 'm' { "london-lb" } else { "ny-lb" };
-            let measurements = Measurements { connections, ..Measurements::default() };
-            self.apply(&Fact::Verdict {
-                server: server.into(),
-                virtual_server: letter.to_string().into(),
-                source: Source::Agent,
-                verdict: Verdict { availability, reason: "reported".into(), measurements },
-                at: Moment::from_millis(self.now),
-            });
+            self.apply(&self.verdict(letter, availability, connections));
+        }
+    }
+
+    /// The same at once.
+    pub(crate) fn report_together(&mut self, letters: &str, availability: Availability) {
+        let mut changed = Changed::default();
+        for letter in letters.chars() {
+            changed.merge(self.table.apply(&self.verdict(letter, availability, None), Moment::from_millis(self.now)));
+        }
+        self.tables = self.tables.refresh(&self.table, &changed);
+    }
+
+    fn verdict(&self, letter: char, availability: Availability, connections: Option<u64>) -> Fact {
+        let server = if letter > 'm' { "london-lb" } else { "ny-lb" };
+        let measurements = Measurements { connections, ..Measurements::default() };
+        Fact::Verdict {
+            server: server.into(),
+            virtual_server: letter.to_string().into(),
+            source: Source::Agent,
+            verdict: Verdict { availability, reason: "reported".into(), measurements },
+            at: Moment::from_millis(self.now),
         }
     }
 

@@ -120,12 +120,14 @@ impl MarkList {
         Marks::from_word(slot.map_or(0, |slot| slot.load(Ordering::Relaxed)))
     }
 
-    /// Marks in place what became of a member; false where the pool's row must be made anew.
-    pub(super) fn mark(&self, pool: usize, member: u32, availability: Availability) -> bool {
-        let Some(slot) = self.pieces.get(pool / PIECE).and_then(|piece| piece.get(pool % PIECE)) else { return false };
-        let marks = Marks::from_word(slot.load(Ordering::Relaxed)).with(member, availability);
+    /// Marks in place what became of a member; gives the marks before it, none where the pool's row must be made anew.
+    pub(super) fn mark(&self, pool: usize, member: u32, availability: Availability) -> Option<Marks> {
+        let slot = self.pieces.get(pool / PIECE)?.get(pool % PIECE)?;
+        let before = Marks::from_word(slot.load(Ordering::Relaxed));
+        let marks = before.with(member, availability)?;
         // Whoever loads the next snapshot sees it, as all that was written before.
-        marks.inspect(|marks| slot.store(marks.to_word(), Ordering::Relaxed)).is_some()
+        slot.store(marks.to_word(), Ordering::Relaxed);
+        Some(before)
     }
 
     /// A copy with the marks of other rows.
@@ -194,12 +196,13 @@ mod tests {
         let usable = |list: &MarkList, pool| list.get(pool).usable;
         assert_eq!([599, 600, 601, 9999].map(|pool| usable(&first, pool)), [0, 0b11, 0b11, 0]);
         let second = first.with([(1, marks)]);
-        assert!(second.mark(600, 0, Offline));
+        assert_eq!(second.mark(600, 0, Offline), Some(marks));
         assert_eq!((usable(&first, 600), usable(&second, 600)), (0b10, 0b10), "both have the same row");
         let third = second.with([(601, marks.fixed())]);
-        assert!(third.mark(600, 0, Available) && !third.mark(601, 0, Offline) && !third.mark(9999, 0, Offline));
+        assert!(third.mark(600, 0, Available).is_some());
+        assert_eq!((third.mark(601, 0, Offline), third.mark(9999, 0, Offline)), (None, None));
         assert_eq!((usable(&second, 600), usable(&third, 600)), (0b10, 0b11), "a piece of its own");
-        assert!(second.mark(601, 1, Offline), "the row before is as it was");
+        assert!(second.mark(601, 1, Offline).is_some(), "the row before is as it was");
         assert_eq!((usable(&second, 601), usable(&third, 601)), (0b01, 0b11));
         let shared: Vec<bool> = (0..4).map(|at| Arc::ptr_eq(&second.pieces[at], &third.pieces[at])).collect();
         assert_eq!(shared, [true, false, true, true]);

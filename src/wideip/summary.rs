@@ -191,12 +191,15 @@ mod tests {
         world.down("b");
         check(&world, &mut summaries, 5_000);
         world.wait(5);
-        summaries.renew(&world.tables, &world.table, [0, 99]);
         check(&world, &mut summaries, 5_000);
+        world.up("a");
+        summaries.renew(&world.tables, &world.table, [0, 99]);
+        world.wait(5);
+        check(&world, &mut summaries, 10_000);
         // A reload is no change.
         let topology = world.tables.topology().clone();
         world.tables = world.tables.rebuild(world.model.clone().into(), topology, &world.table);
-        check(&world, &mut summaries, 5_000);
+        check(&world, &mut summaries, 10_000);
     }
 
     #[test]

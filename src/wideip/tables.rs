@@ -151,7 +151,7 @@ impl Tables {
         });
         let above = (0..).zip(&tables.layout.pools).filter(|(_, pool)| pool.level > 0);
         let dirty = Dirty { pools: above.map(|(at, pool)| (pool.level, at)).collect(), wide_ips: BTreeSet::new() };
-        tables.propagate(dirty, &mut Shifts::default());
+        tables.propagate(dirty, &HashMap::new(), &mut Shifts::default());
         tables
     }
 
@@ -171,7 +171,7 @@ impl Tables {
         views.dedup();
         tables.virtual_servers = self.virtual_servers.with(&views, |at, _, _| view(status, at));
         let mut dirty = Dirty::default();
-        tables.mark(self, &changed.virtual_servers, &mut dirty);
+        let marked = tables.mark(self, &changed.virtual_servers, &mut dirty);
         for &virtual_server in &changed.measured {
             let by_load = self.layout.by_load_of_virtual_server.of(virtual_server);
             dirty.pools.extend(by_load.iter().map(|&pool| self.with_level(pool)));
@@ -182,12 +182,14 @@ impl Tables {
                 tables.mark_object(*kind, name, &mut dirty);
             }
         }
-        tables.propagate(dirty, shifts);
+        tables.propagate(dirty, &marked, shifts);
         tables
     }
 
-    /// Marks in small pools what became of virtual servers since `before`; names the pools whose rows that leaves wrong.
-    fn mark(&self, before: &Self, virtual_servers: &[usize], dirty: &mut Dirty) {
+    /// Marks in small pools what became of virtual servers since `before`; names the pools whose rows that leaves wrong, and
+    /// gives the marks that those of them had which were marked before that was known.
+    fn mark(&self, before: &Self, virtual_servers: &[usize], dirty: &mut Dirty) -> HashMap<u32, Marks> {
+        let mut marked = Vec::new();
         for &virtual_server in virtual_servers {
             let standing = |tables: &Self| tables.virtual_servers.get(virtual_server)?.head.as_ref()?.standing();
             let (Some(_), Some(availability)) = (standing(before), standing(self)) else {
@@ -196,14 +198,18 @@ impl Tables {
             };
             for &place in self.layout.places_of_virtual_server.of(virtual_server) {
                 let (pool, member) = pool_and_member(place);
-                if !self.marks.mark(index(pool), member, availability) {
+                match self.marks.mark(index(pool), member, availability) {
+                    Some(marks) => marked.push((pool, marks)),
                     // Of virtual servers alone, so of the lowest level.
-                    dirty.pools.insert((0, pool));
+                    None => _ = dirty.pools.insert((0, pool)),
                 }
             }
             let unmarked = self.layout.unmarked_of_virtual_server.of(virtual_server);
             dirty.pools.extend(unmarked.iter().map(|&pool| self.with_level(pool)));
         }
+        // Of a pool that was marked more than once the first stays.
+        let of_dirty = marked.into_iter().rev().filter(|(pool, _)| dirty.pools.contains(&(0, *pool)));
+        if dirty.pools.is_empty() { HashMap::new() } else { of_dirty.collect() }
     }
 
     /// Puts the marks of pools just made beside their rows.
@@ -246,8 +252,9 @@ impl Tables {
         }
     }
 
-    /// Makes dirty pools anew, then the wide IPs that see a difference, then the pools that see one in those.
-    fn propagate(&mut self, mut dirty: Dirty, shifts: &mut Shifts) {
+    /// Makes dirty pools anew, then the wide IPs that see a difference, then the pools that see one in those. `marked` are the
+    /// marks of pools that were marked on the way here, as they were before.
+    fn propagate(&mut self, mut dirty: Dirty, marked: &HashMap<u32, Marks>, shifts: &mut Shifts) {
         let mut gathered = Gathered::default();
         while !dirty.pools.is_empty() || !dirty.wide_ips.is_empty() {
             let lowest = dirty.pools.first().map_or(0, |(level, _)| *level);
@@ -255,7 +262,8 @@ impl Tables {
             let pools: Vec<usize> =
                 std::mem::replace(&mut dirty.pools, above).iter().map(|(_, at)| index(*at)).collect();
             let new = self.pools.with(&pools, |at, old, words| {
-                let before = old.head.before(old.words, self.marks.get(at).usable);
+                let marks = u32::try_from(at).ok().and_then(|pool| marked.get(&pool)).copied();
+                let before = old.head.before(old.words, marks.unwrap_or_else(|| self.marks.get(at)).usable);
                 self.make_pool(at, old.head, Some(&before), &mut gathered, words)
             });
             self.take_marks(&mut gathered);
