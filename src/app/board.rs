@@ -462,6 +462,24 @@ mod tests {
     }
 
     #[test]
+    fn since_when_a_server_is_in_its_state_is_noted_each_second_whoever_looks() {
+        let mut board = board(sample::model());
+        board.age(at(500));
+        let mut check = |turn: u64, server, availability, since: &[u64; 2]| {
+            board.apply(&sample::verdict(server, availability, turn), at(turn));
+            board.settle(at(turn)).unwrap();
+            board.age(at(turn + 1000));
+            let summaries = board.summaries();
+            let found = ["ny-lb1", "lon-lb1"].map(|server| summaries.server(server).unwrap().since);
+            assert_eq!(found, since.map(at), "after {turn} ms");
+        };
+        check(1000, "ny-lb1", Availability::Available, &[1000, 0]);
+        check(5000, "lon-lb1", Availability::Available, &[1000, 5000]);
+        check(9000, "ny-lb1", Availability::Offline, &[9000, 5000]);
+        check(13_000, "lon-lb1", Availability::Offline, &[9000, 13_000]);
+    }
+
+    #[test]
     fn a_reload_carries_status_over_by_name() {
         let mut board = board(sample::model());
         board.apply(&sample::verdict("lon-lb1", Availability::Offline, 1), at(1));
